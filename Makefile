@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0
+# MMU notifiers for Linux. "make help" lists the commands; each is a script in bin/.
+
+.PHONY: help run test tree apply patches check kernel clean
+help:
+	@echo 'make run              build the patched kernel, boot it, swap a KVM guest out and back'
+	@echo 'make test             KUnit and self-tests under QEMU'
+	@echo 'make check            everything that needs no boot'
+	@echo 'make tree             the patched tree alone, in build/tree'
+	@echo 'make apply TREE=dir   the same to a kernel tree of your own'
+	@echo 'make patches          what series names in build/patches, for quilt'
+	@echo 'make clean            remove build/'
+	@echo
+	@echo 'KSRC=dir|tarball      a base of your own in place of the linux-source-6.12 package'
+	@echo 'ACCEL=kvm             let QEMU use /dev/kvm (default: tcg)'
+
+export KSRC ACCEL
+
+run test tree patches check kernel:
+	@bin/$@
+
+apply:
+	@bin/apply "$(TREE)"
+
+clean:
+	rm -rf build

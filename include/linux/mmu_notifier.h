@@ -1,0 +1,699 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * MMU notifiers: a secondary MMU hears from the VM before a page is unmapped,
+ * write-protected, moved or freed, so that it need not pin what it maps.
+ *
+ * Concept, locking, events and guides: Documentation/mmu_notifier.rst.
+ */
+#ifndef _LINUX_MMU_NOTIFIER_H
+#define _LINUX_MMU_NOTIFIER_H
+
+#include <linux/bits.h>
+#include <linux/interval_tree.h>
+#include <linux/list.h>
+#include <linux/mm_types.h>
+#include <linux/mmap_lock.h>
+#include <linux/spinlock.h>
+#include <linux/srcu.h>
+
+struct mmu_interval_notifier;
+struct mmu_notifier;
+struct mmu_notifier_range;
+struct mmu_notifier_subscriptions;
+
+/**
+ * enum mmu_notifier_event - what is about to happen to a range
+ * @MMU_NOTIFY_UNMAP: the mapping itself goes away (munmap) or to another
+ *	address (mremap)
+ * @MMU_NOTIFY_CLEAR: entries are cleared or replaced, the mapping stays:
+ *	reclaim, zap, CoW, KSM, collapse, split
+ * @MMU_NOTIFY_PROTECTION_VMA: entries follow a new protection of their VMA;
+ *	the pages stay (mprotect, NUMA hinting)
+ * @MMU_NOTIFY_PROTECTION_PAGE: entries lose write permission, their VMA
+ *	keeps it (writeback, fork, userfaultfd write protection)
+ * @MMU_NOTIFY_SOFT_DIRTY: entries are write-protected to track writes; the
+ *	pages stay
+ * @MMU_NOTIFY_RELEASE: the mm dies; only interval subscribers see this event,
+ *	a list subscriber has &mmu_notifier_ops.release for it
+ * @MMU_NOTIFY_MIGRATE: entries are cleared to collect pages for a device;
+ *	&mmu_notifier_range.owner tells the device that asked for it
+ * @MMU_NOTIFY_EXCLUSIVE: entries are cleared to give
+ *	&mmu_notifier_range.owner atomic access
+ *
+ * A subscriber that does not care drops its mappings whatever the event is:
+ * this is always right.
+ */
+enum mmu_notifier_event {
+	MMU_NOTIFY_UNMAP = 0,
+	MMU_NOTIFY_CLEAR,
+	MMU_NOTIFY_PROTECTION_VMA,
+	MMU_NOTIFY_PROTECTION_PAGE,
+	MMU_NOTIFY_SOFT_DIRTY,
+	MMU_NOTIFY_RELEASE,
+	MMU_NOTIFY_MIGRATE,
+	MMU_NOTIFY_EXCLUSIVE,
+};
+
+/* The callbacks for this range may sleep; the core sets and clears it. */
+#define MMU_NOTIFIER_RANGE_BLOCKABLE	BIT(0)
+/*
+ * The range is one page, and mmu_notifier_invalidate_page() follows under the
+ * page-table lock: who has @invalidate_page gets that in place of the pair.
+ */
+#define MMU_NOTIFIER_RANGE_PAGE		BIT(1)
+
+/**
+ * struct mmu_notifier_ops - what a list subscriber wants to hear
+ *
+ * Any of them may be NULL, but for the combinations named below.  None may
+ * take mmap_lock, or wait for memory: each may run in reclaim.  A callback
+ * must not call mmu_notifier_unregister() on its own mm;
+ * mmu_notifier_put() it may.
+ */
+struct mmu_notifier_ops {
+	/**
+	 * @release: the mm is going away, or the subscriber is.
+	 *
+	 * Called exactly once, by exit_mmap() before any page is freed or by
+	 * mmu_notifier_unregister(), whichever comes first.  A subscriber
+	 * from mmu_notifier_get() sees it only if the mm dies before the last
+	 * mmu_notifier_put().  Every secondary mapping has to be gone when it
+	 * returns, and none may be established afterwards.  Other callbacks
+	 * can run at the same time.  May sleep; no lock is held.
+	 */
+	void (*release)(struct mmu_notifier *subscription,
+			struct mm_struct *mm);
+
+	/**
+	 * @clear_flush_young: test and clear the accessed bits of
+	 * [@start, @end), bytes, and flush the secondary TLB.
+	 *
+	 * Called under the page-table lock after the CPU's accessed bit was
+	 * cleared; must not sleep.  Returns whether any bit was set.
+	 */
+	int (*clear_flush_young)(struct mmu_notifier *subscription,
+				 struct mm_struct *mm,
+				 unsigned long start, unsigned long end);
+
+	/**
+	 * @clear_young: as @clear_flush_young, but no flush is needed: a
+	 * stale "not accessed" does no harm to the caller.
+	 */
+	int (*clear_young)(struct mmu_notifier *subscription,
+			   struct mm_struct *mm,
+			   unsigned long start, unsigned long end);
+
+	/**
+	 * @test_young: whether the page at @address was accessed through the
+	 * secondary MMU.  Changes nothing.  Under the page-table lock; must
+	 * not sleep.
+	 */
+	int (*test_young)(struct mmu_notifier *subscription,
+			  struct mm_struct *mm, unsigned long address);
+
+	/**
+	 * @invalidate_range_start: the entries of @range are about to change.
+	 *
+	 * When it returns, no secondary mapping in the range may be left in
+	 * use that the event makes stale, and until the matching
+	 * @invalidate_range_end none may be established.  Sections overlap
+	 * and nest: count them.
+	 *
+	 * Called with mmap_lock, the VMA's lock or a reverse-map lock held.
+	 * May sleep if mmu_notifier_range_blockable(); if not, it returns
+	 * -EAGAIN in place of sleeping, and then has changed nothing and sees
+	 * no end.  Otherwise it returns 0.
+	 */
+	int (*invalidate_range_start)(struct mmu_notifier *subscription,
+				      const struct mmu_notifier_range *range);
+
+	/**
+	 * @invalidate_range_end: the section that @invalidate_range_start
+	 * opened is over; mappings can be established again.
+	 *
+	 * Exactly once for each start that returned 0, with the same range,
+	 * by the same task; also when a later subscriber refused a
+	 * non-blocking start.  May sleep if mmu_notifier_range_blockable().
+	 */
+	void (*invalidate_range_end)(struct mmu_notifier *subscription,
+				     const struct mmu_notifier_range *range);
+
+	/**
+	 * @invalidate_page: the entry of the one page [@range->start,
+	 * @range->start + PAGE_SIZE) has been cleared.
+	 *
+	 * Called in place of a start/end pair where one page changes: under
+	 * the page-table lock, before the new entry is visible and before the
+	 * page can be freed.  The secondary mapping has to be gone when it
+	 * returns.  Must not sleep.
+	 *
+	 * Requires @invalidate_range_start and @invalidate_range_end, for
+	 * everything else.
+	 */
+	void (*invalidate_page)(struct mmu_notifier *subscription,
+				const struct mmu_notifier_range *range);
+
+	/**
+	 * @arch_invalidate_secondary_tlbs: the CPU's TLBs are flushed for
+	 * [@start, @end), bytes.
+	 *
+	 * For hardware that walks the CPU's own page tables (IOMMU SVA) and
+	 * has only a TLB to invalidate.  May be called under the page-table
+	 * lock; must not sleep.  Excludes @invalidate_range_start and
+	 * @invalidate_range_end.
+	 */
+	void (*arch_invalidate_secondary_tlbs)(struct mmu_notifier *subscription,
+					       struct mm_struct *mm,
+					       unsigned long start,
+					       unsigned long end);
+
+	/**
+	 * @alloc_notifier: allocate a subscriber for mmu_notifier_get().
+	 *
+	 * Called with mmap_lock held for writing; may sleep.  Returns zeroed
+	 * memory, or an ERR_PTR() that mmu_notifier_get() hands on.
+	 */
+	struct mmu_notifier *(*alloc_notifier)(struct mm_struct *mm);
+
+	/**
+	 * @free_notifier: free what @alloc_notifier allocated.
+	 *
+	 * Called some time after the last mmu_notifier_put(), when no
+	 * callback runs or will; must not sleep.
+	 */
+	void (*free_notifier)(struct mmu_notifier *subscription);
+};
+
+/**
+ * struct mmu_notifier - a list subscriber: hears of everything in one mm
+ * @hlist: in the mm's list; the core's
+ * @ops: set by the owner before mmu_notifier_register()
+ * @mm: the mm subscribed to, NULL while there is none; holds a reference
+ *	(mmgrab()).  The core's; the owner may read it while subscribed
+ * @rcu: the core's
+ * @era: private; from which section on, or up to which, it is called
+ * @users: private; references by mmu_notifier_get()
+ * @released: private; @ops->release was called, or is being called
+ * @put_idx: private; for mmu_notifier_synchronize()
+ *
+ * To be zeroed before it is registered for the first time.
+ */
+struct mmu_notifier {
+	struct hlist_node hlist;
+	const struct mmu_notifier_ops *ops;
+	struct mm_struct *mm;
+	struct rcu_head rcu;
+	unsigned long era;
+	unsigned int users;
+	bool released;
+	u8 put_idx;
+};
+
+/**
+ * struct mmu_interval_notifier_ops - what an interval subscriber does
+ * @invalidate: the entries of @range, which overlaps the interval, are about
+ *	to change.  Takes the lock under which the owner calls
+ *	mmu_interval_read_retry(), calls mmu_interval_set_seq() with @cur_seq
+ *	and drops the secondary mappings.  Sleeps only if
+ *	mmu_notifier_range_blockable(); returns false where it would have had
+ *	to sleep and may not, otherwise true.
+ */
+struct mmu_interval_notifier_ops {
+	bool (*invalidate)(struct mmu_interval_notifier *interval_sub,
+			   const struct mmu_notifier_range *range,
+			   unsigned long cur_seq);
+};
+
+/**
+ * struct mmu_interval_notifier - hears of invalidations in one interval
+ * @interval_tree: its bounds: start, and last inclusive, in bytes
+ * @ops: as given on insertion
+ * @mm: as given on insertion; holds a reference (mmgrab()) while inserted
+ * @invalidate_seq: the last invalidation that the owner acknowledged
+ * @active: private; sections in flight that overlap the interval
+ * @pins: private; walkers inside @ops->invalidate
+ */
+struct mmu_interval_notifier {
+	struct interval_tree_node interval_tree;
+	const struct mmu_interval_notifier_ops *ops;
+	struct mm_struct *mm;
+	unsigned long invalidate_seq;
+	unsigned int active;
+	unsigned int pins;
+};
+
+#ifdef CONFIG_MMU_NOTIFIER
+
+#ifdef CONFIG_LOCKDEP
+extern struct lockdep_map __mmu_notifier_invalidate_range_start_map;
+#endif
+
+/**
+ * struct mmu_notifier_range - an invalidation section
+ * @mm: whose entries change
+ * @start: first byte, page-aligned
+ * @end: exclusive
+ * @flags: MMU_NOTIFIER_RANGE_*
+ * @event: why
+ * @owner: with MMU_NOTIFY_MIGRATE and MMU_NOTIFY_EXCLUSIVE: who asked for it,
+ *	so that it can ignore what it does itself; otherwise NULL
+ * @subscriptions: private; non-NULL from start to end if anybody listens
+ * @srcu_idx: private; the read section that spans start to end
+ * @era: private; which list subscribers belong to the section
+ * @seq: private; non-zero while the section is known to the interval tree
+ * @hit: private; an interval has counted it
+ * @inflight: private; among the sections in flight
+ */
+struct mmu_notifier_range {
+	struct mm_struct *mm;
+	unsigned long start;
+	unsigned long end;
+	unsigned int flags;
+	enum mmu_notifier_event event;
+	void *owner;
+
+	struct mmu_notifier_subscriptions *subscriptions;
+	int srcu_idx;
+	bool hit;
+	unsigned long era;
+	unsigned long seq;
+	struct list_head inflight;
+};
+
+int mmu_notifier_register(struct mmu_notifier *subscription,
+			  struct mm_struct *mm);
+int __mmu_notifier_register(struct mmu_notifier *subscription,
+			    struct mm_struct *mm);
+void mmu_notifier_unregister(struct mmu_notifier *subscription,
+			     struct mm_struct *mm);
+struct mmu_notifier *mmu_notifier_get_locked(const struct mmu_notifier_ops *ops,
+					     struct mm_struct *mm);
+struct mmu_notifier *mmu_notifier_get(const struct mmu_notifier_ops *ops,
+				      struct mm_struct *mm);
+void mmu_notifier_put(struct mmu_notifier *subscription);
+void mmu_notifier_synchronize(void);
+
+int mmu_interval_notifier_insert(struct mmu_interval_notifier *interval_sub,
+				 struct mm_struct *mm, unsigned long start,
+				 unsigned long length,
+				 const struct mmu_interval_notifier_ops *ops);
+int mmu_interval_notifier_insert_locked(struct mmu_interval_notifier *interval_sub,
+					struct mm_struct *mm,
+					unsigned long start,
+					unsigned long length,
+					const struct mmu_interval_notifier_ops *ops);
+void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub);
+unsigned long mmu_interval_read_begin(struct mmu_interval_notifier *interval_sub);
+
+/**
+ * mmu_interval_set_seq - acknowledge an invalidation
+ * @interval_sub: the interval
+ * @cur_seq: as passed to &mmu_interval_notifier_ops.invalidate
+ *
+ * Context: from @invalidate, under the lock that the owner holds around
+ * mmu_interval_read_retry().
+ */
+static inline void
+mmu_interval_set_seq(struct mmu_interval_notifier *interval_sub,
+		     unsigned long cur_seq)
+{
+	/* WRITE_ONCE(): mmu_interval_check_retry() reads without the lock */
+	WRITE_ONCE(interval_sub->invalidate_seq, cur_seq);
+}
+
+/**
+ * mmu_interval_read_retry - was the interval invalidated since @seq?
+ * @interval_sub: the interval
+ * @seq: from mmu_interval_read_begin()
+ *
+ * Context: under the lock that @invalidate takes around
+ * mmu_interval_set_seq(); the answer holds until that lock is dropped.
+ * Return: true if what was looked up since mmu_interval_read_begin() must be
+ * thrown away.
+ */
+static inline bool
+mmu_interval_read_retry(struct mmu_interval_notifier *interval_sub,
+			unsigned long seq)
+{
+	return interval_sub->invalidate_seq != seq;
+}
+
+/**
+ * mmu_interval_check_retry - an early hint that @seq has become stale
+ * @interval_sub: the interval
+ * @seq: from mmu_interval_read_begin()
+ *
+ * Context: any; no lock.
+ * Return: true if mmu_interval_read_retry() is sure to return true; false
+ * says nothing.
+ */
+static inline bool
+mmu_interval_check_retry(struct mmu_interval_notifier *interval_sub,
+			 unsigned long seq)
+{
+	return READ_ONCE(interval_sub->invalidate_seq) != seq;
+}
+
+void __mmu_notifier_release(struct mm_struct *mm);
+int __mmu_notifier_clear_flush_young(struct mm_struct *mm,
+				     unsigned long start, unsigned long end);
+int __mmu_notifier_clear_young(struct mm_struct *mm,
+			       unsigned long start, unsigned long end);
+int __mmu_notifier_test_young(struct mm_struct *mm, unsigned long address);
+int __mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range);
+void __mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range);
+void __mmu_notifier_invalidate_page(struct mmu_notifier_range *range);
+void __mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm,
+						   unsigned long start,
+						   unsigned long end);
+
+/**
+ * mm_has_notifiers - does anybody listen to this mm?
+ * @mm: the mm
+ *
+ * Return: false is stable only for who excludes registration: by mmap_lock,
+ * a VMA's lock or a reverse-map lock.
+ */
+static inline int mm_has_notifiers(struct mm_struct *mm)
+{
+	return unlikely(rcu_access_pointer(mm->notifier_subscriptions));
+}
+
+/**
+ * mmu_notifier_range_blockable - may the callbacks for @range sleep?
+ * @range: the section
+ */
+static inline bool
+mmu_notifier_range_blockable(const struct mmu_notifier_range *range)
+{
+	return range->flags & MMU_NOTIFIER_RANGE_BLOCKABLE;
+}
+
+/**
+ * mmu_notifier_range_init_owner - describe a section, on behalf of an owner
+ * @range: the section to set up
+ * @event: what will happen
+ * @flags: 0, or MMU_NOTIFIER_RANGE_PAGE
+ * @mm: whose entries
+ * @start: first byte
+ * @end: exclusive
+ * @owner: see &struct mmu_notifier_range
+ */
+static inline void
+mmu_notifier_range_init_owner(struct mmu_notifier_range *range,
+			      enum mmu_notifier_event event, unsigned int flags,
+			      struct mm_struct *mm, unsigned long start,
+			      unsigned long end, void *owner)
+{
+	range->mm = mm;
+	range->start = start;
+	range->end = end;
+	range->flags = flags;
+	range->event = event;
+	range->owner = owner;
+	range->subscriptions = NULL;
+}
+
+/**
+ * mmu_notifier_range_init - describe a section
+ * @range: the section to set up
+ * @event: what will happen
+ * @flags: 0, or MMU_NOTIFIER_RANGE_PAGE
+ * @mm: whose entries
+ * @start: first byte
+ * @end: exclusive
+ */
+static inline void
+mmu_notifier_range_init(struct mmu_notifier_range *range,
+			enum mmu_notifier_event event, unsigned int flags,
+			struct mm_struct *mm, unsigned long start,
+			unsigned long end)
+{
+	mmu_notifier_range_init_owner(range, event, flags, mm, start, end,
+				      NULL);
+}
+
+/**
+ * mmu_notifier_invalidate_range_start - open a section
+ * @range: set up by mmu_notifier_range_init()
+ *
+ * Context: may sleep.  mmap_lock, the VMA's lock or a reverse-map lock is
+ * held, and stays held until mmu_notifier_invalidate_range_end(): that is what
+ * keeps a subscriber from registering half-way.
+ */
+static inline void
+mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
+{
+	might_sleep();
+
+	/* Taken for everybody: a callback that allocates is found without one. */
+	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
+	if (mm_has_notifiers(range->mm)) {
+		range->flags |= MMU_NOTIFIER_RANGE_BLOCKABLE;
+		__mmu_notifier_invalidate_range_start(range);
+	}
+	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
+}
+
+/**
+ * mmu_notifier_invalidate_range_start_nonblock - open a section, or fail
+ * @range: set up by mmu_notifier_range_init()
+ *
+ * Context: as mmu_notifier_invalidate_range_start(), but no callback sleeps.
+ * Return: 0, or -EAGAIN if a subscriber would have had to sleep: then the
+ * section is not open, and must not be ended.
+ */
+static inline int __must_check
+mmu_notifier_invalidate_range_start_nonblock(struct mmu_notifier_range *range)
+{
+	int ret = 0;
+
+	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
+	if (mm_has_notifiers(range->mm)) {
+		range->flags &= ~MMU_NOTIFIER_RANGE_BLOCKABLE;
+		ret = __mmu_notifier_invalidate_range_start(range);
+	}
+	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
+	return ret;
+}
+
+/**
+ * mmu_notifier_invalidate_range_end - close a section
+ * @range: as it was when the section was opened, by the same task
+ *
+ * Context: the entries and the TLBs are as they shall be; no page that was
+ * taken out may have been freed before the section was opened.
+ */
+static inline void
+mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
+{
+	if (range->subscriptions)
+		__mmu_notifier_invalidate_range_end(range);
+}
+
+/**
+ * mmu_notifier_invalidate_page - the entry of a one-page section is cleared
+ * @range: an open section; does nothing unless it has MMU_NOTIFIER_RANGE_PAGE
+ *
+ * Context: under the page-table lock, after the entry was cleared (and
+ * flushed, unless the flush is batched), before the next one is set.
+ */
+static inline void
+mmu_notifier_invalidate_page(struct mmu_notifier_range *range)
+{
+	if (range->subscriptions && (range->flags & MMU_NOTIFIER_RANGE_PAGE))
+		__mmu_notifier_invalidate_page(range);
+}
+
+/**
+ * mmu_notifier_release - the mm dies
+ * @mm: the mm; its last user has gone
+ *
+ * Context: may sleep; before any page of the mm is freed.
+ */
+static inline void mmu_notifier_release(struct mm_struct *mm)
+{
+	if (mm_has_notifiers(mm))
+		__mmu_notifier_release(mm);
+}
+
+/**
+ * mmu_notifier_clear_flush_young - age the secondary MMUs, with a flush
+ * @mm: the mm
+ * @start: first byte
+ * @end: exclusive
+ *
+ * Context: atomic; under the page-table lock.
+ * Return: whether any of them had accessed the range.
+ */
+static inline int mmu_notifier_clear_flush_young(struct mm_struct *mm,
+						 unsigned long start,
+						 unsigned long end)
+{
+	if (mm_has_notifiers(mm))
+		return __mmu_notifier_clear_flush_young(mm, start, end);
+	return 0;
+}
+
+/**
+ * mmu_notifier_clear_young - age the secondary MMUs, without a flush
+ * @mm: the mm
+ * @start: first byte
+ * @end: exclusive
+ *
+ * Context: atomic; under the page-table lock.
+ * Return: whether any of them had accessed the range.
+ */
+static inline int mmu_notifier_clear_young(struct mm_struct *mm,
+					   unsigned long start,
+					   unsigned long end)
+{
+	if (mm_has_notifiers(mm))
+		return __mmu_notifier_clear_young(mm, start, end);
+	return 0;
+}
+
+/**
+ * mmu_notifier_test_young - have the secondary MMUs accessed a page?
+ * @mm: the mm
+ * @address: in the page
+ *
+ * Context: atomic; under the page-table lock.
+ * Return: whether any of them has.
+ */
+static inline int mmu_notifier_test_young(struct mm_struct *mm,
+					  unsigned long address)
+{
+	if (mm_has_notifiers(mm))
+		return __mmu_notifier_test_young(mm, address);
+	return 0;
+}
+
+/**
+ * mmu_notifier_arch_invalidate_secondary_tlbs - flush TLBs that walk the
+ * CPU's page tables
+ * @mm: the mm
+ * @start: first byte
+ * @end: exclusive
+ *
+ * Context: any that a TLB flush can be in; does not sleep.
+ */
+static inline void
+mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm,
+					    unsigned long start,
+					    unsigned long end)
+{
+	if (mm_has_notifiers(mm))
+		__mmu_notifier_arch_invalidate_secondary_tlbs(mm, start, end);
+}
+
+static inline void mmu_notifier_subscriptions_init(struct mm_struct *mm)
+{
+	RCU_INIT_POINTER(mm->notifier_subscriptions, NULL);
+}
+
+/* Each subscriber holds a reference to the mm, so none can be left. */
+static inline void mmu_notifier_subscriptions_destroy(struct mm_struct *mm)
+{
+	WARN_ON_ONCE(mm_has_notifiers(mm));
+}
+
+#else /* !CONFIG_MMU_NOTIFIER */
+
+struct mmu_notifier_range {
+};
+
+static inline int mm_has_notifiers(struct mm_struct *mm)
+{
+	return 0;
+}
+
+static inline bool
+mmu_notifier_range_blockable(const struct mmu_notifier_range *range)
+{
+	return true;
+}
+
+static inline void
+mmu_notifier_range_init_owner(struct mmu_notifier_range *range,
+			      enum mmu_notifier_event event, unsigned int flags,
+			      struct mm_struct *mm, unsigned long start,
+			      unsigned long end, void *owner)
+{
+}
+
+static inline void
+mmu_notifier_range_init(struct mmu_notifier_range *range,
+			enum mmu_notifier_event event, unsigned int flags,
+			struct mm_struct *mm, unsigned long start,
+			unsigned long end)
+{
+}
+
+static inline void
+mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
+{
+}
+
+static inline int __must_check
+mmu_notifier_invalidate_range_start_nonblock(struct mmu_notifier_range *range)
+{
+	return 0;
+}
+
+static inline void
+mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
+{
+}
+
+static inline void
+mmu_notifier_invalidate_page(struct mmu_notifier_range *range)
+{
+}
+
+static inline void mmu_notifier_release(struct mm_struct *mm)
+{
+}
+
+static inline int mmu_notifier_clear_flush_young(struct mm_struct *mm,
+						 unsigned long start,
+						 unsigned long end)
+{
+	return 0;
+}
+
+static inline int mmu_notifier_clear_young(struct mm_struct *mm,
+					   unsigned long start,
+					   unsigned long end)
+{
+	return 0;
+}
+
+static inline int mmu_notifier_test_young(struct mm_struct *mm,
+					  unsigned long address)
+{
+	return 0;
+}
+
+static inline void
+mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm,
+					    unsigned long start,
+					    unsigned long end)
+{
+}
+
+static inline void mmu_notifier_subscriptions_init(struct mm_struct *mm)
+{
+}
+
+static inline void mmu_notifier_subscriptions_destroy(struct mm_struct *mm)
+{
+}
+
+static inline void mmu_notifier_synchronize(void)
+{
+}
+
+#endif /* CONFIG_MMU_NOTIFIER */
+
+#endif /* _LINUX_MMU_NOTIFIER_H */
