@@ -64,6 +64,13 @@
 #define ERA_STATE		3UL
 #define ERA_STEP		4UL
 
+/* mmu_notifier.release: whoever comes first calls it, others wait for it. */
+enum {
+	RELEASE_TO_CALL,
+	RELEASE_RUNS,
+	RELEASE_DONE,
+};
+
 /* mmu_interval_notifier.pins: to be removed, not to be called any more. */
 #define PINS_DEAD		BIT(31)
 
@@ -82,7 +89,7 @@
  * @itree: struct mmu_interval_notifier
  * @inflight: sections that have to do with @itree
  * @seq: of the newest of them
- * @wait: for an interval's @active or @pins to fall
+ * @wait: for an interval's @active or @pins to fall, for a release to be done
  * @releaser: the task inside __mmu_notifier_release(); read locklessly
  * @retire: frees the structure
  */
@@ -109,9 +116,9 @@ DEFINE_STATIC_SRCU(mmu_notifier_put_srcu);
 
 #ifdef CONFIG_LOCKDEP
 /* Held around callbacks, and by fs_reclaim_acquire(): none may allocate. */
-struct lockdep_map __mmu_notifier_invalidate_range_start_map = {
-	.name = "mmu_notifier_invalidate_range_start"
-};
+struct lockdep_map __mmu_notifier_invalidate_range_start_map =
+	STATIC_LOCKDEP_MAP_INIT("mmu_notifier_invalidate_range_start",
+				&__mmu_notifier_invalidate_range_start_map);
 #endif
 
 /* For a subscriber's own calls: it is counted in ->nr, which keeps it there. */
@@ -249,24 +256,31 @@ static void subscriptions_sync(struct mmu_notifier_subscriptions *subs)
  * The list.
  */
 
-static void subs_new_era(struct mmu_notifier_subscriptions *subs,
-			 struct mmu_notifier *sub, unsigned long state)
+/*
+ * A new era begins, for @sub with @state.  First @sub has to be in that state;
+ * then what goes with it is done (linked, operations noted); subs_begin_era()
+ * makes it known.
+ */
+static void sub_set_era(struct mmu_notifier_subscriptions *subs,
+			struct mmu_notifier *sub, unsigned long state)
 {
-	unsigned long era = subs->era + ERA_STEP;
-
 	lockdep_assert_held(&subs->lock);
+	WRITE_ONCE(sub->era, (subs->era + ERA_STEP) | state);
+}
 
-	WRITE_ONCE(sub->era, era | state);
+static void subs_begin_era(struct mmu_notifier_subscriptions *subs)
+{
+	lockdep_assert_held(&subs->lock);
 	/*
 	 * Pairs with smp_load_acquire() in subs_era(): who is in the new era
-	 * finds @sub in the list, and knows what became of it.
+	 * finds the subscriber in the list, in its state, and in ->ops.
 	 */
-	smp_store_release(&subs->era, era);
+	smp_store_release(&subs->era, subs->era + ERA_STEP);
 }
 
 static unsigned long subs_era(struct mmu_notifier_subscriptions *subs)
 {
-	/* Pairs with smp_store_release() in subs_new_era(). */
+	/* Pairs with smp_store_release() in subs_begin_era(). */
 	return smp_load_acquire(&subs->era);
 }
 
@@ -347,8 +361,10 @@ static void sub_begin_leave(struct mmu_notifier_subscriptions *subs,
 	lockdep_assert_held(&subs->lock);
 
 	/* Only the first to say so: a later era would mean more sections. */
-	if ((sub->era & ERA_STATE) != ERA_LEAVING)
-		subs_new_era(subs, sub, ERA_LEAVING);
+	if ((sub->era & ERA_STATE) != ERA_LEAVING) {
+		sub_set_era(subs, sub, ERA_LEAVING);
+		subs_begin_era(subs);
+	}
 }
 
 static void sub_unlink(struct mmu_notifier_subscriptions *subs,
@@ -362,10 +378,14 @@ static void sub_unlink(struct mmu_notifier_subscriptions *subs,
 	spin_unlock(&subs->lock);
 }
 
-/* Take @sub out; when it returns, no callback runs or will. */
+/*
+ * Take @sub out; when it returns, no callback runs or will.  @remains is
+ * what stays in @sub->mm.
+ */
 static void sub_leave(struct mmu_notifier_subscriptions *subs,
-		      struct mmu_notifier *sub)
+		      struct mmu_notifier *sub, struct mm_struct *remains)
 {
+	struct mm_struct *mm = sub->mm;
 	bool linked;
 
 	spin_lock(&subs->lock);
@@ -381,24 +401,39 @@ static void sub_leave(struct mmu_notifier_subscriptions *subs,
 	}
 	/* Walkers of later sections may still stand on it. */
 	subscriptions_sync(subs);
+
+	sub->users = 0;
+	sub->mm = remains;
+	subscriptions_put(subs, mm);
+	mmdrop(mm);
 }
 
-/* Whoever gets here first calls it. */
+/*
+ * Call release, or wait until who got here first has done so.  Not inside srcu
+ * as lockdep knows it: that is waited for under mmap_lock, and release may take
+ * locks under which others take mmap_lock.
+ */
 static void sub_release(struct mmu_notifier_subscriptions *subs,
 			struct mmu_notifier *sub, struct mm_struct *mm)
 {
 	bool mine;
 
-	/* The others wait for the callback by waiting for this section. */
-	WARN_ON_ONCE(!srcu_read_lock_held(&subs->srcu));
-
 	spin_lock(&subs->lock);
-	mine = !sub->released;
-	sub->released = true;
+	mine = sub->release == RELEASE_TO_CALL;
+	if (mine)
+		WRITE_ONCE(sub->release, RELEASE_RUNS);
 	spin_unlock(&subs->lock);
 
-	if (mine && sub->ops->release)
+	if (!mine) {
+		wait_event(subs->wait, smp_load_acquire(&sub->release) ==
+				       RELEASE_DONE);
+		return;
+	}
+	if (sub->ops->release)
 		sub->ops->release(sub, mm);
+	/* Pairs with the acquire above: what release did is seen. */
+	smp_store_release(&sub->release, RELEASE_DONE);
+	wake_up_all(&subs->wait);
 }
 
 /* Does @sub get the pair, or mmu_notifier_invalidate_page() in its place? */
@@ -542,6 +577,7 @@ static int itree_start(struct mmu_notifier_subscriptions *subs,
 
 	spin_lock(&subs->lock);
 	range->seq = ++subs->seq;
+	range->tracked = true;
 	range->hit = false;
 	list_add(&range->inflight, &subs->inflight);
 	itree_for_each(mni, subs, range) {
@@ -604,13 +640,13 @@ int __mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
 		return 0;
 
 	range->era = subs_era(subs);
-	range->seq = 0;
+	range->tracked = false;
 	/* Whoever makes it non-zero waits for those who saw zero. */
 	if (READ_ONCE(subs->nr_intervals))
 		ret = itree_start(subs, range);
 	if (!ret && (READ_ONCE(subs->ops) & SUB_RANGE)) {
 		ret = list_start(subs, range);
-		if (ret && range->seq)
+		if (ret && range->tracked)
 			itree_end(subs, range);
 	}
 
@@ -630,7 +666,7 @@ void __mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
 		might_sleep();
 
 	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
-	if (range->seq)
+	if (range->tracked)
 		itree_end(subs, range);
 	if (READ_ONCE(subs->ops) & SUB_RANGE)
 		list_end(subs, range, NULL);
@@ -745,19 +781,17 @@ void __mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm,
 /* See mmu_notifier_release(). */
 void __mmu_notifier_release(struct mm_struct *mm)
 {
-	struct mmu_notifier_range range;
 	struct mmu_notifier_subscriptions *subs;
+	struct mmu_notifier_range range;
 	struct mmu_notifier *sub;
 	struct hlist_node *next;
 	int idx;
 
-	/* No one can register any more: what is not @ready will leave again. */
+	/* Nobody can register any more; what is not @ready will leave again. */
 	subs = subscriptions_tryget(mm);
 	if (!subs)
 		return;
 
-	WRITE_ONCE(subs->releaser, current);
-	idx = srcu_read_lock(&subs->srcu);
 	if (READ_ONCE(subs->nr_intervals)) {
 		mmu_notifier_range_init(&range, MMU_NOTIFY_RELEASE,
 					MMU_NOTIFIER_RANGE_BLOCKABLE, mm, 0,
@@ -765,21 +799,31 @@ void __mmu_notifier_release(struct mm_struct *mm)
 		itree_start(subs, &range);
 		itree_end(subs, &range);
 	}
-	/* Nobody is unlinked before a grace period: we are inside of one. */
-	hlist_for_each_entry_srcu(sub, &subs->list, hlist,
-				  srcu_read_lock_held(&subs->srcu))
-		sub_release(subs, sub, mm);
-	srcu_read_unlock(&subs->srcu, idx);
 
+	/*
+	 * Also waits for a release that mmu_notifier_unregister() got to call:
+	 * the pages are freed when we return.  srcu keeps who we reach from
+	 * being freed; it is not taken for lockdep, see sub_release().
+	 */
+	WRITE_ONCE(subs->releaser, current);
+	idx = srcu_down_read(&subs->srcu);
 	spin_lock(&subs->lock);
+again:
+	hlist_for_each_entry(sub, &subs->list, hlist) {
+		if (sub->release != RELEASE_DONE) {
+			spin_unlock(&subs->lock);
+			sub_release(subs, sub, mm);
+			spin_lock(&subs->lock);
+			goto again;
+		}
+	}
 	hlist_for_each_entry(sub, &subs->list, hlist)
 		sub_begin_leave(subs, sub);
 	spin_unlock(&subs->lock);
-	/*
-	 * Reverse-map walks in flight end for whom they started.  Also waits
-	 * for a release that mmu_notifier_unregister() got to call: the pages
-	 * are freed when we return.
-	 */
+	srcu_up_read(&subs->srcu, idx);
+	WRITE_ONCE(subs->releaser, NULL);
+
+	/* Reverse-map walks in flight end for whom they started. */
 	subscriptions_sync(subs);
 
 	spin_lock(&subs->lock);
@@ -787,7 +831,6 @@ void __mmu_notifier_release(struct mm_struct *mm)
 		hlist_del_init_rcu(&sub->hlist);
 	subs_update_ops(subs);
 	spin_unlock(&subs->lock);
-	WRITE_ONCE(subs->releaser, NULL);
 	subscriptions_put(subs, mm);
 }
 
@@ -809,16 +852,31 @@ static bool ops_valid(const struct mmu_notifier_ops *ops)
 	return true;
 }
 
+static bool sub_is_linked(struct mmu_notifier_subscriptions *subs,
+			  struct mmu_notifier *sub)
+{
+	struct mmu_notifier *other;
+
+	lockdep_assert_held(&subs->lock);
+
+	/* What is not linked may never have been initialised: do not look. */
+	hlist_for_each_entry(other, &subs->list, hlist)
+		if (other == sub)
+			return true;
+	return false;
+}
+
 /**
  * __mmu_notifier_register - subscribe to an mm, with mmap_lock held
- * @subscription: zeroed before its first use, @subscription->ops set
+ * @subscription: with @subscription->ops set
  * @mm: the mm; the caller has a user reference (mmget()) or is one of its tasks
  *
  * As mmu_notifier_register(), but the caller holds mmap_lock for writing.
  *
  * Context: may sleep.  mmap_lock held for writing.  Takes and drops the
  * reverse-map locks if @mm has no subscriber yet, otherwise waits for the
- * invalidations in flight on @mm.
+ * invalidations in flight on @mm: not inside one, nor from a callback, nor
+ * under a lock that a callback takes.
  * Return: 0; -ENOMEM; -EINTR on a fatal signal; for misuse -EINVAL (bad
  * operations, a dying mm) or -EBUSY (registered already).
  */
@@ -826,7 +884,7 @@ int __mmu_notifier_register(struct mmu_notifier *subscription,
 			    struct mm_struct *mm)
 {
 	struct mmu_notifier_subscriptions *subs;
-	bool first;
+	bool busy, first;
 	int ret = 0;
 
 	mmap_assert_write_locked(mm);
@@ -835,8 +893,6 @@ int __mmu_notifier_register(struct mmu_notifier *subscription,
 	    WARN_ON_ONCE(!subscription->ops) ||
 	    WARN_ON_ONCE(!ops_valid(subscription->ops)))
 		return -EINVAL;
-	if (WARN_ON_ONCE(subscription->mm))
-		return -EBUSY;
 
 	subs = subscriptions_tryget(mm);
 	first = !subs;
@@ -845,37 +901,39 @@ int __mmu_notifier_register(struct mmu_notifier *subscription,
 	if (!subs)
 		return -ENOMEM;
 
-	mmgrab(mm);
-	subscription->mm = mm;
-	subscription->users = 1;
-	subscription->released = false;
-
 	spin_lock(&subs->lock);
-	hlist_add_head_rcu(&subscription->hlist, &subs->list);
-	subs_new_era(subs, subscription, ERA_JOINING);
-	subs_update_ops(subs);
+	busy = sub_is_linked(subs, subscription);
+	if (!busy) {
+		mmgrab(mm);
+		subscription->mm = mm;
+		subscription->users = 1;
+		subscription->release = RELEASE_TO_CALL;
+		sub_set_era(subs, subscription, ERA_JOINING);
+		hlist_add_head_rcu(&subscription->hlist, &subs->list);
+		subs_update_ops(subs);
+		subs_begin_era(subs);
+	}
 	spin_unlock(&subs->lock);
+	if (WARN_ON_ONCE(busy)) {
+		subscriptions_put(subs, mm);
+		return -EBUSY;
+	}
 
 	if (first)
 		ret = subscriptions_publish(subs, mm);
 	else
 		subscriptions_sync(subs);
-	if (ret) {
-		sub_leave(subs, subscription);
-		subscription->mm = NULL;
-		subscriptions_put(subs, mm);
-		mmdrop(mm);
-		return ret;
-	}
-
-	WRITE_ONCE(subscription->era, ERA_LIVE);
-	return 0;
+	if (!ret)
+		WRITE_ONCE(subscription->era, ERA_LIVE);
+	else
+		sub_leave(subs, subscription, NULL);
+	return ret;
 }
 EXPORT_SYMBOL_GPL(__mmu_notifier_register);
 
 /**
  * mmu_notifier_register - subscribe to an mm
- * @subscription: zeroed before its first use, @subscription->ops set
+ * @subscription: with @subscription->ops set
  * @mm: the mm; the caller has a user reference (mmget()) or is one of its tasks
  *
  * When it returns, no invalidation is in flight that @subscription was not
@@ -908,32 +966,26 @@ EXPORT_SYMBOL_GPL(mmu_notifier_register);
  * returns, no callback runs or will, every section that @subscription saw the
  * start of has been ended, and its owner can free it.
  *
- * Context: may sleep; waits for the invalidations in flight on @mm, so not
- * from a callback, nor under a lock that a callback takes.
+ * Context: may sleep; waits for the invalidations in flight on @mm: not inside
+ * one, nor from a callback, nor under a lock that a callback takes.
  */
 void mmu_notifier_unregister(struct mmu_notifier *subscription,
 			     struct mm_struct *mm)
 {
 	struct mmu_notifier_subscriptions *subs;
-	int idx;
 
 	might_sleep();
 
-	if (WARN_ON_ONCE(!mm || subscription->mm != mm))
+	if (WARN_ON_ONCE(!mm || subscription->mm != mm || !subscription->users))
 		return;
 	subs = subscriptions_of(mm);
-	/* From its own release it would wait for itself. */
+	/* From its release at exit it would wait for itself: stays subscribed. */
 	if (WARN_ON_ONCE(READ_ONCE(subs->releaser) == current))
 		return;
 
-	idx = srcu_read_lock(&subs->srcu);
 	sub_release(subs, subscription, mm);
-	srcu_read_unlock(&subs->srcu, idx);
-
-	sub_leave(subs, subscription);
-	subscription->mm = NULL;
-	subscriptions_put(subs, mm);
-	mmdrop(mm);
+	/* Its owner may look for the mm later on. */
+	sub_leave(subs, subscription, mm);
 }
 EXPORT_SYMBOL_GPL(mmu_notifier_unregister);
 
@@ -1054,7 +1106,8 @@ void mmu_notifier_put(struct mmu_notifier *subscription)
 	spin_lock(&subs->lock);
 	last = !WARN_ON_ONCE(!subscription->users) && !--subscription->users;
 	if (last) {
-		subscription->released = true;
+		if (subscription->release == RELEASE_TO_CALL)
+			WRITE_ONCE(subscription->release, RELEASE_DONE);
 		sub_begin_leave(subs, subscription);
 	}
 	spin_unlock(&subs->lock);
@@ -1085,29 +1138,28 @@ EXPORT_SYMBOL_GPL(mmu_notifier_synchronize);
  * What interval subscribers call.
  */
 
-static bool interval_init(struct mmu_interval_notifier *mni,
+static bool interval_valid(unsigned long start, unsigned long length)
+{
+	unsigned long last;
+
+	return length && !check_add_overflow(start, length - 1, &last);
+}
+
+static void interval_link(struct mmu_notifier_subscriptions *subs,
+			  struct mmu_interval_notifier *mni,
 			  struct mm_struct *mm, unsigned long start,
 			  unsigned long length,
 			  const struct mmu_interval_notifier_ops *ops)
 {
-	unsigned long last;
-
-	if (!length || check_add_overflow(start, length - 1, &last))
-		return false;
-
-	mni->interval_tree.start = start;
-	mni->interval_tree.last = last;
-	mni->ops = ops;
-	mni->mm = mm;
-	mni->pins = 0;
-	return true;
-}
-
-static void interval_link(struct mmu_notifier_subscriptions *subs,
-			  struct mmu_interval_notifier *mni)
-{
 	struct mmu_notifier_range *range;
 	unsigned int active = 0;
+
+	mmgrab(mm);
+	mni->mm = mm;
+	mni->ops = ops;
+	mni->interval_tree.start = start;
+	mni->interval_tree.last = start + length - 1;
+	mni->pins = 0;
 
 	spin_lock(&subs->lock);
 	list_for_each_entry(range, &subs->inflight, inflight) {
@@ -1124,12 +1176,10 @@ static void interval_link(struct mmu_notifier_subscriptions *subs,
 	spin_unlock(&subs->lock);
 }
 
-static void interval_join(struct mmu_notifier_subscriptions *subs,
-			  struct mmu_interval_notifier *mni)
+/* Wait for sections from before the first interval: ->inflight lacks them. */
+static void interval_sync(struct mmu_notifier_subscriptions *subs)
 {
 	bool ready;
-
-	interval_link(subs, mni);
 
 	spin_lock(&subs->lock);
 	ready = subs->itree_ready;
@@ -1137,7 +1187,6 @@ static void interval_join(struct mmu_notifier_subscriptions *subs,
 	if (ready)
 		return;
 
-	/* Sections from before the first interval are not in ->inflight. */
 	subscriptions_sync(subs);
 	spin_lock(&subs->lock);
 	subs->itree_ready = true;
@@ -1172,25 +1221,28 @@ int mmu_interval_notifier_insert_locked(struct mmu_interval_notifier *interval_s
 
 	if (WARN_ON_ONCE(atomic_read(&mm->mm_users) <= 0))
 		return -EINVAL;
-	if (!interval_init(interval_sub, mm, start, length, ops))
+	if (!interval_valid(start, length))
 		return -EOVERFLOW;
 
-	mmgrab(mm);
 	subs = subscriptions_tryget(mm);
 	if (subs) {
-		interval_join(subs, interval_sub);
+		interval_link(subs, interval_sub, mm, start, length, ops);
+		interval_sync(subs);
 		return 0;
 	}
 
 	subs = subscriptions_alloc();
-	if (!subs) {
-		mmdrop(mm);
+	if (!subs)
 		return -ENOMEM;
-	}
-	interval_link(subs, interval_sub);
+	interval_link(subs, interval_sub, mm, start, length, ops);
 	ret = subscriptions_publish(subs, mm);
-	if (ret)
+	if (ret) {
 		mmu_interval_notifier_remove(interval_sub);
+		/* Some owners go by these, to see whether it is inserted. */
+		interval_sub->mm = NULL;
+		interval_sub->interval_tree.start = 0;
+		interval_sub->interval_tree.last = 0;
+	}
 	return ret;
 }
 EXPORT_SYMBOL_GPL(mmu_interval_notifier_insert_locked);
@@ -1208,7 +1260,8 @@ EXPORT_SYMBOL_GPL(mmu_interval_notifier_insert_locked);
  * (mmgrab()) until mmu_interval_notifier_remove(), which has to follow even
  * if @mm dies first.
  *
- * Context: may sleep; may take mmap_lock for writing.
+ * Context: may sleep; may take mmap_lock for writing; may wait for the
+ * invalidations in flight on @mm: see __mmu_notifier_register().
  * Return: 0; -ENOMEM; -EOVERFLOW if the interval is empty or wraps; -EINTR on a
  * fatal signal; -EINVAL for a dying mm.
  */
@@ -1224,13 +1277,13 @@ int mmu_interval_notifier_insert(struct mmu_interval_notifier *interval_sub,
 
 	if (WARN_ON_ONCE(atomic_read(&mm->mm_users) <= 0))
 		return -EINVAL;
-	if (!interval_init(interval_sub, mm, start, length, ops))
+	if (!interval_valid(start, length))
 		return -EOVERFLOW;
 
 	subs = subscriptions_tryget(mm);
 	if (subs) {
-		mmgrab(mm);
-		interval_join(subs, interval_sub);
+		interval_link(subs, interval_sub, mm, start, length, ops);
+		interval_sync(subs);
 		return 0;
 	}
 

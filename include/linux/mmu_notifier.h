@@ -66,9 +66,9 @@ enum mmu_notifier_event {
  * struct mmu_notifier_ops - what a list subscriber wants to hear
  *
  * Any of them may be NULL, but for the combinations named below.  None may
- * take mmap_lock, or wait for memory: each may run in reclaim.  A callback
- * must not call mmu_notifier_unregister() on its own mm;
- * mmu_notifier_put() it may.
+ * take mmap_lock, or wait for memory: each may run in reclaim.  None may
+ * subscribe to its own mm or call mmu_notifier_unregister() on it, as these
+ * wait for callbacks; mmu_notifier_put() it may call.
  */
 struct mmu_notifier_ops {
 	/**
@@ -188,15 +188,13 @@ struct mmu_notifier_ops {
  * struct mmu_notifier - a list subscriber: hears of everything in one mm
  * @hlist: in the mm's list; the core's
  * @ops: set by the owner before mmu_notifier_register()
- * @mm: the mm subscribed to, NULL while there is none; holds a reference
- *	(mmgrab()).  The core's; the owner may read it while subscribed
+ * @mm: the mm subscribed to; holds a reference (mmgrab()) while subscribed.
+ *	The core's; the owner may read it
  * @rcu: the core's
  * @era: private; from which section on, or up to which, it is called
- * @users: private; references by mmu_notifier_get()
- * @released: private; @ops->release was called, or is being called
+ * @users: private; references by mmu_notifier_get(), 0 when not subscribed
+ * @release: private; how far @ops->release has got
  * @put_idx: private; for mmu_notifier_synchronize()
- *
- * To be zeroed before it is registered for the first time.
  */
 struct mmu_notifier {
 	struct hlist_node hlist;
@@ -205,7 +203,7 @@ struct mmu_notifier {
 	struct rcu_head rcu;
 	unsigned long era;
 	unsigned int users;
-	bool released;
+	u8 release;
 	u8 put_idx;
 };
 
@@ -260,7 +258,8 @@ extern struct lockdep_map __mmu_notifier_invalidate_range_start_map;
  * @subscriptions: private; non-NULL from start to end if anybody listens
  * @srcu_idx: private; the read section that spans start to end
  * @era: private; which list subscribers belong to the section
- * @seq: private; non-zero while the section is known to the interval tree
+ * @seq: private; its number, for interval subscribers
+ * @tracked: private; linked by @inflight
  * @hit: private; an interval has counted it
  * @inflight: private; among the sections in flight
  */
@@ -274,6 +273,7 @@ struct mmu_notifier_range {
 
 	struct mmu_notifier_subscriptions *subscriptions;
 	int srcu_idx;
+	bool tracked;
 	bool hit;
 	unsigned long era;
 	unsigned long seq;
@@ -380,8 +380,10 @@ static inline int mm_has_notifiers(struct mm_struct *mm)
 }
 
 /**
- * mmu_notifier_range_blockable - may the callbacks for @range sleep?
+ * mmu_notifier_range_blockable - may the callbacks for a section sleep?
  * @range: the section
+ *
+ * Return: true if they may.
  */
 static inline bool
 mmu_notifier_range_blockable(const struct mmu_notifier_range *range)
@@ -481,8 +483,8 @@ mmu_notifier_invalidate_range_start_nonblock(struct mmu_notifier_range *range)
  * mmu_notifier_invalidate_range_end - close a section
  * @range: as it was when the section was opened, by the same task
  *
- * Context: the entries and the TLBs are as they shall be; no page that was
- * taken out may have been freed before the section was opened.
+ * Context: every entry of the range is as it shall be.  The CPU's TLBs may be
+ * flushed, and the pages freed, later.
  */
 static inline void
 mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)

@@ -70,6 +70,7 @@ MODULE_PARM_DESC(seed, "of the stress cases; 0 for a random one");
 
 #define NR_LIST		4
 #define NR_INTERVALS	16
+#define NR_PARTIES	(NR_LIST + NR_INTERVALS)
 #define NR_THREADS	8
 #define NR_OPEN		8
 
@@ -151,13 +152,13 @@ struct thread {
 /**
  * struct ctx - of a case
  * @lock: everything that the parties write
- * @list: A to D
- * @interval: a and so on
+ * @parties: A to D, a and so on
  * @threads: of the case; @threads.task is NULL where there is none
  * @mm: the mms: the parties' own, and another one
  * @alive: the mm has a user yet
  * @file: what map_page() maps
  * @log: see the top of the file
+ * @taken: by take_log()
  * @len: of @log
  * @quiet: do not log
  * @wrong: what a party found wrong first, and its name
@@ -167,14 +168,14 @@ struct thread {
  * @running: threads of a stress case that come and go
  */
 struct ctx {
-	spinlock_t lock;
-	struct party list[NR_LIST];
-	struct party interval[NR_INTERVALS];
+	spinlock_t lock; /* protects what the parties write */
+	struct party parties[NR_PARTIES];
 	struct thread threads[NR_THREADS];
 	struct mm_struct *mm[2];
 	bool alive[2];
 	struct file *file;
 	char log[256];
+	char taken[256];
 	size_t len;
 	bool quiet;
 	char wrong[64];
@@ -190,17 +191,7 @@ static struct ctx *alloc_ctx;
 /* Where A, or a, of the case is. */
 static struct party *party(struct ctx *c, char name)
 {
-	return name >= 'a' ? &c->interval[name - 'a'] : &c->list[name - 'A'];
-}
-
-#define for_each_party(p, c)						\
-	for (p = (c)->list; p; p = party_next(c, p))
-
-static struct party *party_next(struct ctx *c, struct party *p)
-{
-	if (++p == c->list + NR_LIST)
-		return c->interval;
-	return p == c->interval + NR_INTERVALS ? NULL : p;
+	return &c->parties[name >= 'a' ? NR_LIST + name - 'a' : name - 'A'];
 }
 
 static bool is_interval(const struct party *p)
@@ -256,7 +247,7 @@ static void wrong(struct party *p, const char *what)
 			  what);
 }
 
-static void called(struct party *p, char what)
+static void note(struct party *p, char what)
 {
 	struct ctx *c = p->c;
 
@@ -305,9 +296,9 @@ static void on_release(struct mmu_notifier *mn, struct mm_struct *mm)
 	p->released = true;
 	p->mapped = 0;
 	spin_unlock(&p->c->lock);
-	called(p, '*');
+	note(p, '*');
 	if (p->sleeps)
-		msleep(1);
+		fsleep(1000);
 }
 
 static int on_start(struct mmu_notifier *mn,
@@ -316,7 +307,7 @@ static int on_start(struct mmu_notifier *mn,
 	struct party *p = container_of(mn, struct party, mn);
 
 	if (!mmu_notifier_range_blockable(range) && p->err) {
-		called(p, '-');
+		note(p, '-');
 		return p->err;
 	}
 
@@ -330,9 +321,9 @@ static int on_start(struct mmu_notifier *mn,
 		wrong(p, "sees more starts than there are sections");
 	}
 	spin_unlock(&p->c->lock);
-	called(p, '(');
+	note(p, '(');
 	if (p->sleeps && mmu_notifier_range_blockable(range))
-		msleep(1);
+		fsleep(1000);
 	return mmu_notifier_range_blockable(range) ? p->err_block : 0;
 }
 
@@ -360,9 +351,9 @@ static void on_end(struct mmu_notifier *mn,
 		p->task[i] = p->task[p->nr_open];
 	}
 	spin_unlock(&p->c->lock);
-	called(p, ')');
+	note(p, ')');
 	if (p->sleeps && mmu_notifier_range_blockable(range))
-		msleep(1);
+		fsleep(1000);
 }
 
 static void on_page(struct mmu_notifier *mn,
@@ -371,7 +362,7 @@ static void on_page(struct mmu_notifier *mn,
 	struct party *p = container_of(mn, struct party, mn);
 
 	p->seen = *range;
-	called(p, '.');
+	note(p, '.');
 }
 
 static int on_clear_flush_young(struct mmu_notifier *mn, struct mm_struct *mm,
@@ -381,7 +372,7 @@ static int on_clear_flush_young(struct mmu_notifier *mn, struct mm_struct *mm,
 
 	p->seen.start = start;
 	p->seen.end = end;
-	called(p, 'f');
+	note(p, 'f');
 	return p->young;
 }
 
@@ -392,7 +383,7 @@ static int on_clear_young(struct mmu_notifier *mn, struct mm_struct *mm,
 
 	p->seen.start = start;
 	p->seen.end = end;
-	called(p, 'c');
+	note(p, 'c');
 	return p->young;
 }
 
@@ -402,7 +393,7 @@ static int on_test_young(struct mmu_notifier *mn, struct mm_struct *mm,
 	struct party *p = container_of(mn, struct party, mn);
 
 	p->seen.start = address;
-	called(p, 't');
+	note(p, 't');
 	return p->young;
 }
 
@@ -413,7 +404,7 @@ static void on_tlbs(struct mmu_notifier *mn, struct mm_struct *mm,
 
 	p->seen.start = start;
 	p->seen.end = end;
-	called(p, '~');
+	note(p, '~');
 }
 
 static struct mmu_notifier *on_alloc(struct mm_struct *mm)
@@ -425,10 +416,10 @@ static struct mmu_notifier *on_alloc(struct mm_struct *mm)
 		return ERR_PTR(c->alloc_err);
 	if (c->nr_alloc == NR_LIST)
 		return ERR_PTR(-ENOMEM);
-	p = &c->list[c->nr_alloc++];
+	p = &c->parties[c->nr_alloc++];
 	p->mm = mm;
 	p->live = true;
-	called(p, '+');
+	note(p, '+');
 	return &p->mn;
 }
 
@@ -436,7 +427,7 @@ static void on_free(struct mmu_notifier *mn)
 {
 	struct party *p = container_of(mn, struct party, mn);
 
-	called(p, '#');
+	note(p, '#');
 	spin_lock(&p->c->lock);
 	if (p->nr_open)
 		wrong(p, "is freed between start and end");
@@ -453,7 +444,7 @@ static bool on_invalidate(struct mmu_interval_notifier *mni,
 	struct party *p = container_of(mni, struct party, mni);
 
 	if (!mmu_notifier_range_blockable(range) && p->err) {
-		called(p, '-');
+		note(p, '-');
 		return false;
 	}
 
@@ -464,9 +455,9 @@ static bool on_invalidate(struct mmu_interval_notifier *mni,
 	p->seen = *range;
 	p->mapped &= ~pages_of(range);
 	spin_unlock(&p->c->lock);
-	called(p, range->event == MMU_NOTIFY_RELEASE ? '*' : '(');
+	note(p, range->event == MMU_NOTIFY_RELEASE ? '*' : '(');
 	if (p->sleeps && mmu_notifier_range_blockable(range))
-		msleep(1);
+		fsleep(1000);
 	return !p->err_block || !mmu_notifier_range_blockable(range);
 }
 
@@ -669,18 +660,19 @@ static void everything(struct kunit *test, struct mm_struct *mm)
 	mmu_notifier_arch_invalidate_secondary_tlbs(mm, ADDR(0), ADDR(1));
 }
 
-/* Compare the log, and start a new one. */
-#define EXPECT_LOG(test, c, expected)					\
-do {									\
-	KUNIT_EXPECT_STREQ(test, (c)->log, expected);			\
-	log_clear(c);							\
-} while (0)
-
-static void log_clear(struct ctx *c)
+/* What was written since the last time. */
+static const char *take_log(struct ctx *c)
 {
+	spin_lock(&c->lock);
+	memcpy(c->taken, c->log, sizeof(c->log));
 	c->len = 0;
 	c->log[0] = '\0';
+	spin_unlock(&c->lock);
+	return c->taken;
 }
+
+#define EXPECT_LOG(test, c, expected)					\
+	KUNIT_EXPECT_STREQ(test, take_log(c), expected)
 
 /*
  * Threads.
@@ -747,7 +739,7 @@ static bool waits(struct thread *t)
 	for (i = 0; i < 1000 && !completion_done(&t->done); i++) {
 		if (READ_ONCE(t->task->__state) & TASK_UNINTERRUPTIBLE)
 			break;
-		msleep(1);
+		fsleep(1000);
 	}
 	msleep(WAITS_MS);
 	return !completion_done(&t->done);
@@ -755,8 +747,6 @@ static bool waits(struct thread *t)
 
 #define EXPECT_FINISHES(test, t)	KUNIT_EXPECT_TRUE(test, finishes(t))
 #define EXPECT_WAITS(test, t)		KUNIT_EXPECT_TRUE(test, waits(t))
-#define EXPECT_PASSES(test, fn, p)					\
-	EXPECT_FINISHES(test, spawn(test, fn, p))
 
 /* Let @p stop in a call, and a thread that does @fn run into that. */
 static struct thread *stop_at(struct kunit *test, struct party *p, char what,
@@ -796,11 +786,11 @@ static int ctx_init(struct kunit *test)
 		c->alive[i] = true;
 		mmgrab(c->mm[i]);
 	}
-	for_each_party(p, c) {
+	for (p = c->parties; p < c->parties + NR_PARTIES; p++) {
 		p->c = c;
 		p->mm = c->mm[0];
-		p->name = p < c->interval ? 'A' + (p - c->list) :
-					    'a' + (p - c->interval);
+		i = p - c->parties;
+		p->name = i < NR_LIST ? 'A' + i : 'a' + i - NR_LIST;
 		if (!is_interval(p))
 			p->mn.ops = &pair_ops;
 		place(p, 0, 8);
@@ -816,7 +806,7 @@ static int ctx_leave(struct party *any)
 	struct party *p;
 	int i;
 
-	for_each_party(p, c) {
+	for (p = c->parties; p < c->parties + NR_PARTIES; p++) {
 		if (!p->live)
 			continue;
 		if (!is_interval(p) && p->mn.ops->free_notifier)
@@ -842,7 +832,7 @@ static bool mm_is_idle(struct ctx *c, struct mm_struct *mm)
 		if (!mm_has_notifiers(mm) &&
 		    (c->file || atomic_read(&mm->mm_count) == 1))
 			return true;
-		msleep(1);
+		fsleep(1000);
 	}
 	return false;
 }
@@ -857,13 +847,13 @@ static void ctx_exit(struct kunit *test)
 
 	if (!c)
 		return;
-	for_each_party(p, c)
+	for (p = c->parties; p < c->parties + NR_PARTIES; p++)
 		let_go(p);
 	for (t = c->threads; t < c->threads + NR_THREADS; t++)
 		stuck |= t->task && !finishes(t);
 	/* In a thread, lest a subscriber who cannot leave blocks everything. */
 	if (!stuck && c->mm[1])
-		stuck = !finishes(spawn(test, ctx_leave, c->list));
+		stuck = !finishes(spawn(test, ctx_leave, c->parties));
 	if (stuck) {
 		/* It still uses all this: better to leak it. */
 		KUNIT_FAIL(test, "a thread hangs");
@@ -871,7 +861,7 @@ static void ctx_exit(struct kunit *test)
 	}
 
 	KUNIT_EXPECT_STREQ(test, c->wrong, "");
-	for_each_party(p, c)
+	for (p = c->parties; p < c->parties + NR_PARTIES; p++)
 		KUNIT_EXPECT_EQ_MSG(test, p->nr_open, 0, "%c", p->name);
 	for (i = 0; i < 2; i++) {
 		if (!c->mm[i])
@@ -1380,10 +1370,10 @@ static void pairing_refused(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, range.subscriptions);
 
 	for (name = 'a'; name <= 'b' && rc->intervals; name++)
-		EXPECT_PASSES(test, read_begin, party(c, name));
+		EXPECT_FINISHES(test, spawn(test, read_begin, party(c, name)));
 	place(d, rc->page + 4, 2);
-	EXPECT_PASSES(test, insert, d);
-	EXPECT_PASSES(test, read_begin, d);
+	EXPECT_FINISHES(test, spawn(test, insert, d));
+	EXPECT_FINISHES(test, spawn(test, read_begin, d));
 
 	/* A blocking one is not refused. */
 	section_start(&range, c->mm[0], rc->page, 8);
@@ -1391,7 +1381,7 @@ static void pairing_refused(struct kunit *test)
 	EXPECT_LOG(test, c, rc->later);
 	KUNIT_EXPECT_TRUE(test, read_retry(d));
 	for (name = 'a'; name <= 'b' && rc->intervals; name++)
-		EXPECT_PASSES(test, remove, party(c, name));
+		EXPECT_FINISHES(test, spawn(test, remove, party(c, name)));
 }
 
 /*
@@ -1472,7 +1462,7 @@ static bool stress_start(struct party *p, struct mmu_notifier_range *range)
 	mmu_notifier_invalidate_page(range);
 
 	spin_lock(&c->lock);
-	for_each_party(q, c) {
+	for (q = c->parties; q < c->parties + NR_PARTIES; q++) {
 		if (q->mapped & pages_of(range))
 			wrong(q, "maps what is being invalidated");
 	}
@@ -1486,7 +1476,8 @@ static int stress_sections(struct party *p)
 	const struct pt_lock *pt = &pt_locks[p->name == 'C' ? 0 :
 					     ARRAY_SIZE(pt_locks) - 1];
 	struct mmu_notifier_range ranges[3];
-	unsigned int nr;
+	unsigned int nr, i;
+	bool lifo;
 
 	while (atomic_read(&p->c->running)) {
 		pt->lock(vma);
@@ -1495,10 +1486,9 @@ static int stress_sections(struct party *p)
 				break;
 		}
 		/* By turns properly nested and not. */
-		if (nr > 1 && prandom_u32_state(&p->rnd) % 2)
-			swap(ranges[0], ranges[nr - 1]);
-		while (nr)
-			section_end(&ranges[--nr]);
+		lifo = prandom_u32_state(&p->rnd) % 2;
+		for (i = 0; i < nr; i++)
+			section_end(&ranges[lifo ? nr - 1 - i : i]);
 		pt->unlock(vma);
 		cond_resched();
 	}
@@ -1512,7 +1502,7 @@ static void stress_seed(struct kunit *test)
 	struct party *p;
 
 	kunit_info(test, "mmu_notifier_kunit.seed=%u\n", first);
-	for_each_party(p, c)
+	for (p = c->parties; p < c->parties + NR_PARTIES; p++)
 		prandom_seed_state(&p->rnd, first + p->name);
 	c->quiet = true;
 }
@@ -1580,7 +1570,7 @@ static void pairing_stress_exit(struct kunit *test)
 		EXPECT_FINISHES(test, tb);
 		EXPECT_FINISHES(test, tc);
 		KUNIT_EXPECT_TRUE(test, a->released);
-		EXPECT_PASSES(test, remove, party(c, 'b'));
+		EXPECT_FINISHES(test, spawn(test, remove, party(c, 'b')));
 		KUNIT_EXPECT_FALSE(test, mm_has_notifiers(c->mm[1]));
 	}
 }
@@ -1748,7 +1738,7 @@ static void release_no_call_after_others(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, reg(a));
 	KUNIT_ASSERT_EQ(test, 0, reg(b));
 	unreg(b);
-	log_clear(c);
+	take_log(c);
 	everything(test, c->mm[0]);
 	EXPECT_LOG(test, c, "A( A) A( A) A. Af Ac At");
 }
@@ -2026,7 +2016,7 @@ static void sleeping_blockable(struct kunit *test)
 	struct ctx *c = test->priv;
 	struct party *p;
 
-	for_each_party(p, c)
+	for (p = c->parties; p < c->parties + NR_PARTIES; p++)
 		p->sleeps = true;
 	KUNIT_ASSERT_EQ(test, 0, reg(party(c, 'A')));
 	KUNIT_ASSERT_EQ(test, 0, reg(party(c, 'B')));
@@ -2330,3 +2320,823 @@ static struct kunit_suite registration_suite = {
 	.exit = ctx_exit,
 	.test_cases = registration_cases,
 };
+
+/*
+ * 7: isolation.
+ */
+
+static const struct isolation_case {
+	const char *name;
+	int (*slow)(struct party *p);
+	char slow_who;
+	char slow_at;
+	int (*fn)(struct party *p);
+	char who;
+} isolation_cases[] = {
+	{ "start_and_register", section, 'A', '(', reg, 'D' },
+	{ "start_and_unregister", section, 'A', '(', unreg, 'C' },
+	{ "start_and_put", section, 'A', '(', put_and_wait, 'B' },
+	{ "start_and_insert", section, 'A', '(', insert, 'd' },
+	{ "start_and_remove", section, 'A', '(', remove, 'c' },
+	{ "start_and_read", section, 'A', '(', read_begin, 'c' },
+	{ "start_and_section", section, 'A', '(', section, 'C' },
+	{ "start_and_exit", section, 'A', '(', die, 'C' },
+	{ "end_and_unregister", section, 'A', ')', unreg, 'C' },
+	{ "end_and_exit", section, 'A', ')', die, 'C' },
+	{ "release_and_unregister", die, 'A', '*', unreg, 'C' },
+	{ "release_and_exit", die, 'A', '*', die, 'C' },
+	{ "interval_and_unregister", section, 'a', '(', unreg, 'C' },
+	{ "interval_and_exit", section, 'a', '(', die, 'C' },
+};
+
+KUNIT_ARRAY_PARAM_DESC(isolation, isolation_cases, name);
+
+/* While a callback sleeps in one mm, the other mm's subscribers come and go. */
+static void isolation(struct kunit *test)
+{
+	const struct isolation_case *ic = test->param_value;
+	struct ctx *c = test->priv;
+	struct party *slow = party(c, ic->slow_who);
+	struct thread *t;
+	char name;
+
+	KUNIT_ASSERT_EQ(test, 0, reg(party(c, 'A')));
+	KUNIT_ASSERT_EQ(test, 0, insert(party(c, 'a')));
+	for (name = 'C'; name <= 'D'; name++) {
+		party(c, name)->mm = c->mm[1];
+		party(c, name + 'a' - 'A')->mm = c->mm[1];
+	}
+	c->nr_alloc = 1;
+	c->got = mmu_notifier_get(&get_ops, c->mm[1]);
+	KUNIT_ASSERT_PTR_EQ(test, c->got, &party(c, 'B')->mn);
+	KUNIT_ASSERT_EQ(test, 0, reg(party(c, 'C')));
+	KUNIT_ASSERT_EQ(test, 0, insert(party(c, 'c')));
+
+	t = stop_at(test, slow, ic->slow_at, ic->slow);
+	EXPECT_FINISHES(test, spawn(test, ic->fn, party(c, ic->who)));
+	EXPECT_WAITS(test, t);
+	let_go(slow);
+	EXPECT_FINISHES(test, t);
+}
+
+static struct kunit_case isolation_cases_[] = {
+	KUNIT_CASE_PARAM(isolation, isolation_gen_params),
+	{}
+};
+
+static struct kunit_suite isolation_suite = {
+	.name = "mmu_notifier_isolation",
+	.init = ctx_init,
+	.exit = ctx_exit,
+	.test_cases = isolation_cases_,
+};
+
+/*
+ * 9: misuse.
+ */
+
+static const struct ops_case {
+	const char *name;
+	bool none;
+	struct mmu_notifier_ops ops;
+} ops_cases[] = {
+	{ "none", .none = true },
+	{ "page_alone", .ops = { .invalidate_page = on_page } },
+	{ "page_without_end", .ops = {
+		.invalidate_page = on_page,
+		.invalidate_range_start = on_start } },
+	{ "page_without_start", .ops = {
+		.invalidate_page = on_page,
+		.invalidate_range_end = on_end } },
+	{ "tlbs_with_start", .ops = {
+		.arch_invalidate_secondary_tlbs = on_tlbs,
+		.invalidate_range_start = on_start } },
+	{ "tlbs_with_end", .ops = {
+		.arch_invalidate_secondary_tlbs = on_tlbs,
+		.invalidate_range_end = on_end } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(ops, ops_cases, name);
+
+/* Operations that contradict each other: -EINVAL, and nothing has changed. */
+static void misuse_ops(struct kunit *test)
+{
+	const struct ops_case *oc = test->param_value;
+	struct ctx *c = test->priv;
+	struct party *a = party(c, 'A');
+
+	a->mn.ops = oc->none ? NULL : &oc->ops;
+	warnings_begin(test);
+	KUNIT_EXPECT_EQ(test, reg(a), -EINVAL);
+	warnings_end(test, 1);
+	KUNIT_EXPECT_NULL(test, a->mn.mm);
+	KUNIT_EXPECT_FALSE(test, mm_has_notifiers(c->mm[0]));
+}
+
+/* mmu_notifier_get() without the means to allocate, or to free. */
+static void misuse_get_ops(struct kunit *test)
+{
+	static const struct mmu_notifier_ops no_alloc = {
+		.free_notifier = on_free,
+	};
+	static const struct mmu_notifier_ops no_free = {
+		.alloc_notifier = on_alloc,
+	};
+	struct ctx *c = test->priv;
+
+	warnings_begin(test);
+	KUNIT_EXPECT_EQ(test, PTR_ERR(mmu_notifier_get(&no_alloc, c->mm[0])),
+			-EINVAL);
+	warnings_end(test, 1);
+	warnings_begin(test);
+	KUNIT_EXPECT_EQ(test, PTR_ERR(mmu_notifier_get(&no_free, c->mm[0])),
+			-EINVAL);
+	warnings_end(test, 1);
+	EXPECT_LOG(test, c, "");
+}
+
+/* Registered is registered, in another mm too: -EBUSY, and it stays as it was. */
+static void misuse_register_twice(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct party *a = party(c, 'A');
+
+	KUNIT_ASSERT_EQ(test, 0, reg(a));
+	warnings_begin(test);
+	KUNIT_EXPECT_EQ(test, mmu_notifier_register(&a->mn, c->mm[0]), -EBUSY);
+	warnings_end(test, 1);
+	warnings_begin(test);
+	KUNIT_EXPECT_EQ(test, mmu_notifier_register(&a->mn, c->mm[1]), -EBUSY);
+	warnings_end(test, 1);
+	section(a);
+	EXPECT_LOG(test, c, "A( A)");
+}
+
+/* Nobody can join an mm whose last user has gone. */
+static void misuse_dying_mm(struct kunit *test)
+{
+	const struct road *road = test->param_value;
+	struct ctx *c = test->priv;
+	struct party *p = party(c, road->who);
+
+	die(p);
+	warnings_begin(test);
+	KUNIT_EXPECT_EQ(test, road->fn(p), -EINVAL);
+	warnings_end(test, 1);
+	EXPECT_LOG(test, c, road->log);
+}
+
+/* The same while somebody's release still runs. */
+static void misuse_dying_mm_release(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct party *a = party(c, 'A');
+	struct thread *t;
+
+	KUNIT_ASSERT_EQ(test, 0, reg(a));
+	t = stop_at(test, a, '*', die);
+	warnings_begin(test);
+	KUNIT_EXPECT_EQ(test, reg(party(c, 'B')), -EINVAL);
+	KUNIT_EXPECT_EQ(test, insert(party(c, 'b')), -EINVAL);
+	warnings_end(test, 2);
+	let_go(a);
+	EXPECT_FINISHES(test, t);
+}
+
+/* Unregistered, or registered elsewhere: nothing happens. */
+static void misuse_unregister(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct party *a = party(c, 'A');
+
+	warnings_begin(test);
+	mmu_notifier_unregister(&a->mn, c->mm[0]);
+	warnings_end(test, 1);
+	KUNIT_ASSERT_EQ(test, 0, reg(a));
+	warnings_begin(test);
+	mmu_notifier_unregister(&a->mn, c->mm[1]);
+	warnings_end(test, 1);
+	section(a);
+	unreg(a);
+	EXPECT_LOG(test, c, "A( A) A*");
+	warnings_begin(test);
+	mmu_notifier_unregister(&a->mn, c->mm[0]);
+	warnings_end(test, 1);
+	EXPECT_LOG(test, c, "");
+}
+
+/* What was not got cannot be put. */
+static void misuse_put(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+
+	warnings_begin(test);
+	mmu_notifier_put(&party(c, 'A')->mn);
+	warnings_end(test, 1);
+}
+
+static void unregister_hook(struct party *p)
+{
+	mmu_notifier_unregister(&p->mn, p->mm);
+}
+
+/*
+ * At exit, unregister from the subscriber's own release would wait for itself.
+ * It returns, the mm dies, and the real one can follow.
+ */
+static void misuse_unregister_in_release(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct party *a = party(c, 'A');
+
+	KUNIT_ASSERT_EQ(test, 0, reg(a));
+	a->hook = unregister_hook;
+	a->hook_at = '*';
+	warnings_begin(test);
+	EXPECT_FINISHES(test, spawn(test, die, a));
+	warnings_end(test, 1);
+	EXPECT_LOG(test, c, "A*");
+	EXPECT_FINISHES(test, spawn(test, unreg, a));
+	EXPECT_LOG(test, c, "");
+}
+
+/* A section without a byte, or less, is none. */
+static void misuse_empty_range(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct mmu_notifier_range range;
+
+	KUNIT_ASSERT_EQ(test, 0, reg(party(c, 'A')));
+	KUNIT_ASSERT_EQ(test, 0, insert(party(c, 'a')));
+	warnings_begin(test);
+	section_start(&range, c->mm[0], 1, 0);
+	warnings_end(test, 1);
+	section_end(&range);
+	warnings_begin(test);
+	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, c->mm[0], ADDR(1),
+				ADDR(0));
+	KUNIT_EXPECT_EQ(test, 0, mmu_notifier_invalidate_range_start_nonblock(&range));
+	warnings_end(test, 1);
+	section_end(&range);
+	EXPECT_LOG(test, c, "");
+}
+
+/* The second start of the same range is ignored, so one end is enough. */
+static void misuse_start_twice(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct mmu_notifier_range range;
+
+	KUNIT_ASSERT_EQ(test, 0, reg(party(c, 'A')));
+	section_start(&range, c->mm[0], 0, 8);
+	warnings_begin(test);
+	mmu_notifier_invalidate_range_start(&range);
+	warnings_end(test, 1);
+	section_end(&range);
+	section_end(&range);
+	EXPECT_LOG(test, c, "A( A)");
+}
+
+/* More than a page cannot be answered by invalidate_page: all get the pair. */
+static void misuse_page_range(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct mmu_notifier_range range;
+
+	party(c, 'A')->mn.ops = &page_ops;
+	KUNIT_ASSERT_EQ(test, 0, reg(party(c, 'A')));
+	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR,
+				MMU_NOTIFIER_RANGE_PAGE, c->mm[0], ADDR(0),
+				ADDR(2));
+	warnings_begin(test);
+	mmu_notifier_invalidate_range_start(&range);
+	warnings_end(test, 1);
+	mmu_notifier_invalidate_page(&range);
+	section_end(&range);
+	EXPECT_LOG(test, c, "A( A)");
+}
+
+static const struct rude_case {
+	const char *name;
+	char who;
+	bool nonblock;
+	int err;
+	const char *log;
+} rude_cases[] = {
+	/* Who may sleep cannot refuse: the section is on, and ends for it. */
+	{ "start", 'A', false, -EAGAIN, "a( B( A( B) A)" },
+	{ "interval", 'a', false, -EAGAIN, "a( B( A( B) A)" },
+	/* Another errno is a refusal like -EAGAIN. */
+	{ "start_nonblock", 'A', true, -ENOMEM, "a( B( A- B)" },
+};
+
+KUNIT_ARRAY_PARAM_DESC(rude, rude_cases, name);
+
+static void misuse_refusal(struct kunit *test)
+{
+	const struct rude_case *rc = test->param_value;
+	struct ctx *c = test->priv;
+	struct mmu_notifier_range range;
+
+	KUNIT_ASSERT_EQ(test, 0, reg(party(c, 'A')));
+	KUNIT_ASSERT_EQ(test, 0, reg(party(c, 'B')));
+	KUNIT_ASSERT_EQ(test, 0, insert(party(c, 'a')));
+	party(c, rc->who)->err = rc->err;
+	party(c, rc->who)->err_block = rc->err;
+	warnings_begin(test);
+	if (rc->nonblock)
+		KUNIT_EXPECT_EQ(test, -EAGAIN,
+				section_start_nonblock(&range, c->mm[0], 0, 8));
+	else
+		section_start(&range, c->mm[0], 0, 8);
+	warnings_end(test, 1);
+	section_end(&range);
+	EXPECT_LOG(test, c, rc->log);
+	EXPECT_FINISHES(test, spawn(test, read_begin, party(c, 'a')));
+}
+
+static struct kunit_case misuse_cases[] = {
+	KUNIT_CASE_PARAM(misuse_ops, ops_gen_params),
+	KUNIT_CASE(misuse_get_ops),
+	KUNIT_CASE(misuse_register_twice),
+	KUNIT_CASE_PARAM(misuse_dying_mm, road_gen_params),
+	KUNIT_CASE(misuse_dying_mm_release),
+	KUNIT_CASE(misuse_unregister),
+	KUNIT_CASE(misuse_put),
+	KUNIT_CASE(misuse_unregister_in_release),
+	KUNIT_CASE(misuse_empty_range),
+	KUNIT_CASE(misuse_start_twice),
+	KUNIT_CASE(misuse_page_range),
+	KUNIT_CASE_PARAM(misuse_refusal, rude_gen_params),
+	{}
+};
+
+static struct kunit_suite misuse_suite = {
+	.name = "mmu_notifier_misuse",
+	.init = ctx_init,
+	.exit = ctx_exit,
+	.test_cases = misuse_cases,
+};
+
+/*
+ * Interval subscribers: 1, 2, 3 and 6 for them.
+ */
+
+static const struct overlap {
+	const char *name;
+	unsigned int page;
+	unsigned int nr;
+	bool hit;
+} overlaps[] = {
+	/* The interval is the bytes of pages 8 to 15. */
+	{ "before", 2, 4, false },
+	{ "up_to_its_first_byte", 4, 4, false },
+	{ "its_first_page", 8, 1, true },
+	{ "over_its_first_byte", 7, 2, true },
+	{ "inside", 10, 2, true },
+	{ "the_same", 8, 8, true },
+	{ "around", 4, 16, true },
+	{ "its_last_page", 15, 1, true },
+	{ "over_its_last_byte", 15, 2, true },
+	{ "from_behind_its_last_byte", 16, 4, false },
+	{ "after", 20, 4, false },
+};
+
+KUNIT_ARRAY_PARAM_DESC(overlap, overlaps, name);
+
+/*
+ *	reader			section
+ *
+ *				start
+ *	read_begin: waits if they overlap
+ *				end
+ *	returns
+ *				start, end
+ *	read_retry: true if they overlap
+ */
+static void interval_overlap(struct kunit *test)
+{
+	const struct overlap *o = test->param_value;
+	struct ctx *c = test->priv;
+	struct party *a = party(c, 'a');
+	struct mmu_notifier_range range;
+	struct thread *t;
+
+	place(a, 8, 8);
+	KUNIT_ASSERT_EQ(test, 0, insert(a));
+	section_start(&range, c->mm[0], o->page, o->nr);
+	EXPECT_LOG(test, c, o->hit ? "a(" : "");
+	t = spawn(test, read_begin, a);
+	if (o->hit)
+		EXPECT_WAITS(test, t);
+	else
+		EXPECT_FINISHES(test, t);
+	section_end(&range);
+	if (o->hit)
+		EXPECT_FINISHES(test, t);
+	KUNIT_EXPECT_FALSE(test, read_retry(a));
+	KUNIT_EXPECT_FALSE(test, mmu_interval_check_retry(&a->mni, a->seq));
+
+	section_start(&range, c->mm[0], o->page, o->nr);
+	KUNIT_EXPECT_EQ(test, read_retry(a), o->hit);
+	KUNIT_EXPECT_EQ(test, mmu_interval_check_retry(&a->mni, a->seq), o->hit);
+	section_end(&range);
+	KUNIT_EXPECT_EQ(test, read_retry(a), o->hit);
+}
+
+/* Bounds are bytes: one byte in the middle of a page is invalidated with it. */
+static void interval_of_a_byte(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct party *a = party(c, 'a');
+	struct mmu_notifier_range range;
+
+	a->start = ADDR(3) + 100;
+	a->length = 1;
+	KUNIT_ASSERT_EQ(test, 0, insert(a));
+	section_start(&range, c->mm[0], 3, 1);
+	section_end(&range);
+	EXPECT_LOG(test, c, "a(");
+	section_start(&range, c->mm[0], 2, 1);
+	section_end(&range);
+	section_start(&range, c->mm[0], 4, 1);
+	section_end(&range);
+	EXPECT_LOG(test, c, "");
+}
+
+static const struct bounds {
+	const char *name;
+	unsigned long start;
+	unsigned long length;
+	int ret;
+} bounds[] = {
+	{ "empty", ADDR(0), 0, -EOVERFLOW },
+	{ "wraps", ADDR(0), ULONG_MAX, -EOVERFLOW },
+	{ "wraps_by_one", ULONG_MAX, 2, -EOVERFLOW },
+	{ "last_byte", ULONG_MAX, 1, 0 },
+	{ "all", 0, ULONG_MAX, 0 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(bounds, bounds, name);
+
+/* 6: an interval without a byte, or beyond the last, changes nothing. */
+static void interval_bounds(struct kunit *test)
+{
+	const struct bounds *b = test->param_value;
+	struct ctx *c = test->priv;
+	struct party *a = party(c, 'a');
+
+	a->start = b->start;
+	a->length = b->length;
+	KUNIT_EXPECT_EQ(test, insert(a), b->ret);
+	KUNIT_EXPECT_EQ(test, !!mm_has_notifiers(c->mm[0]), !b->ret);
+}
+
+static const struct others {
+	const char *name;
+	char who;
+} others[] = {
+	/* Sections are in the tree's books already */
+	{ "among_intervals", 'b' },
+	/* ... and are not */
+	{ "first_interval", 'A' },
+};
+
+KUNIT_ARRAY_PARAM_DESC(others, others, name);
+
+static int insert_and_read(struct party *p)
+{
+	return insert(p) ?: read_begin(p);
+}
+
+/*
+ *	section			a
+ *
+ *	start
+ *				insert, read_begin: waits
+ *	end
+ *				returns
+ *	start, end
+ *				read_retry: true
+ *
+ * The section frees what a might look up, so a has to wait though it was not
+ * called; afterwards nothing is counted in vain.
+ */
+static void interval_insert_in_section(struct kunit *test)
+{
+	const struct others *other = test->param_value;
+	struct ctx *c = test->priv;
+	struct party *a = party(c, 'a');
+	struct mmu_notifier_range range;
+	struct thread *t;
+
+	KUNIT_ASSERT_EQ(test, 0, join(party(c, other->who)));
+	section_start(&range, c->mm[0], 0, 8);
+	take_log(c);
+	t = spawn(test, insert_and_read, a);
+	EXPECT_WAITS(test, t);
+	section_end(&range);
+	EXPECT_FINISHES(test, t);
+	KUNIT_EXPECT_EQ(test, t->ret, 0);
+	KUNIT_EXPECT_FALSE(test, read_retry(a));
+	section(a);
+	KUNIT_EXPECT_TRUE(test, read_retry(a));
+	EXPECT_FINISHES(test, spawn(test, read_begin, a));
+}
+
+/* Two come as the first intervals, in the middle of an older section. */
+static void interval_insert_two_in_section(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct mmu_notifier_range range, inner;
+	struct thread *ta, *tb;
+
+	KUNIT_ASSERT_EQ(test, 0, reg(party(c, 'A')));
+	section_start(&range, c->mm[0], 0, 8);
+	ta = spawn(test, insert_and_read, party(c, 'a'));
+	EXPECT_WAITS(test, ta);
+	tb = spawn(test, insert_and_read, party(c, 'b'));
+	EXPECT_WAITS(test, tb);
+	/* One that they know of, within the one that they do not. */
+	section_start(&inner, c->mm[0], 0, 8);
+	section_end(&inner);
+	EXPECT_WAITS(test, ta);
+	EXPECT_WAITS(test, tb);
+	section_end(&range);
+	EXPECT_FINISHES(test, ta);
+	EXPECT_FINISHES(test, tb);
+}
+
+static const struct neighbour {
+	const char *name;
+	unsigned int page;
+} neighbours[] = {
+	{ "below", 0 },
+	{ "above", 6 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(neighbour, neighbours, name);
+
+/* b comes while the section sleeps in a's callback, before or behind a. */
+static void interval_insert_in_callback(struct kunit *test)
+{
+	const struct neighbour *n = test->param_value;
+	struct ctx *c = test->priv;
+	struct party *a = party(c, 'a'), *b = party(c, 'b');
+	struct thread *vm, *t;
+
+	place(a, 3, 2);
+	place(b, n->page, 1);
+	KUNIT_ASSERT_EQ(test, 0, insert(a));
+	vm = stop_at(test, a, '(', section);
+	t = spawn(test, insert_and_read, b);
+	EXPECT_WAITS(test, t);
+	let_go(a);
+	EXPECT_FINISHES(test, vm);
+	EXPECT_FINISHES(test, t);
+	EXPECT_FINISHES(test, spawn(test, read_begin, a));
+}
+
+/* Remove waits for no section; the end has to do with those who are left. */
+static void interval_remove_in_section(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct mmu_notifier_range range;
+
+	KUNIT_ASSERT_EQ(test, 0, insert(party(c, 'a')));
+	KUNIT_ASSERT_EQ(test, 0, insert(party(c, 'b')));
+	section_start(&range, c->mm[0], 0, 8);
+	EXPECT_FINISHES(test, spawn(test, remove, party(c, 'a')));
+	section_end(&range);
+	EXPECT_FINISHES(test, spawn(test, read_begin, party(c, 'b')));
+}
+
+/* The same with nobody left: the section keeps what it needs to end. */
+static void interval_remove_last_in_section(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct mmu_notifier_range range;
+
+	KUNIT_ASSERT_EQ(test, 0, insert(party(c, 'a')));
+	section_start(&range, c->mm[0], 0, 8);
+	EXPECT_FINISHES(test, spawn(test, remove, party(c, 'a')));
+	KUNIT_EXPECT_FALSE(test, mm_has_notifiers(c->mm[0]));
+	/* Grace periods pass, if nothing keeps them. */
+	rcu_barrier();
+	msleep(WAITS_MS);
+	section_end(&range);
+	EXPECT_FINISHES(test, spawn(test, insert_and_read, party(c, 'b')));
+}
+
+/* 3: remove waits for the callback, and there is none afterwards. */
+static void interval_remove_in_callback(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct party *a = party(c, 'a');
+	struct thread *vm, *t;
+
+	place(party(c, 'b'), 4, 4);
+	KUNIT_ASSERT_EQ(test, 0, insert(a));
+	KUNIT_ASSERT_EQ(test, 0, insert(party(c, 'b')));
+	vm = stop_at(test, a, '(', section);
+	t = spawn(test, remove, a);
+	EXPECT_WAITS(test, t);
+	/* Others need not wait for it, and are still called. */
+	EXPECT_FINISHES(test, spawn(test, section, a));
+	let_go(a);
+	EXPECT_FINISHES(test, t);
+	EXPECT_FINISHES(test, vm);
+	EXPECT_LOG(test, c, "a( b( b(");
+}
+
+/* 3: at exit all intervals are invalidated as a whole, with an event of its own. */
+static void interval_release(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct party *a = party(c, 'a');
+
+	KUNIT_ASSERT_EQ(test, 0, insert(a));
+	KUNIT_ASSERT_EQ(test, 0, reg(party(c, 'A')));
+	read_begin(a);
+	die(a);
+	EXPECT_LOG(test, c, "a* A*");
+	KUNIT_EXPECT_EQ(test, a->seen.start, 0);
+	KUNIT_EXPECT_EQ(test, a->seen.end, ULONG_MAX);
+	KUNIT_EXPECT_TRUE(test, mmu_notifier_range_blockable(&a->seen));
+	KUNIT_EXPECT_TRUE(test, read_retry(a));
+	EXPECT_FINISHES(test, spawn(test, read_begin, a));
+}
+
+/* Who has many is called for each that overlaps, once. */
+static void interval_many(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct mmu_notifier_range range;
+	struct party *p;
+	int i;
+
+	for (i = 0; i < NR_INTERVALS; i++) {
+		/* Not in the order of addresses. */
+		p = party(c, 'a' + i);
+		place(p, (i * 7) % NR_INTERVALS, 1);
+		KUNIT_ASSERT_EQ(test, 0, insert(p));
+	}
+	section_start(&range, c->mm[0], 4, 8);
+	section_end(&range);
+	for (i = 0; i < NR_INTERVALS; i++) {
+		p = party(c, 'a' + i);
+		KUNIT_EXPECT_EQ(test, p->calls,
+				p->start >= ADDR(4) && p->start < ADDR(12));
+		EXPECT_FINISHES(test, spawn(test, read_begin, p));
+	}
+}
+
+/* Intervals may overlap each other; a section in both is waited for by both. */
+static void interval_nested_sections(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct party *a = party(c, 'a'), *b = party(c, 'b');
+	struct mmu_notifier_range outer, inner;
+	struct thread *ta, *tb;
+
+	place(a, 0, 4);
+	place(b, 2, 4);
+	KUNIT_ASSERT_EQ(test, 0, insert(a));
+	KUNIT_ASSERT_EQ(test, 0, insert(b));
+	section_start(&outer, c->mm[0], 0, 4);
+	section_start(&inner, c->mm[0], 5, 1);
+	EXPECT_LOG(test, c, "a( b( b(");
+	ta = spawn(test, read_begin, a);
+	tb = spawn(test, read_begin, b);
+	EXPECT_WAITS(test, ta);
+	section_end(&outer);
+	EXPECT_FINISHES(test, ta);
+	EXPECT_WAITS(test, tb);
+	section_end(&inner);
+	EXPECT_FINISHES(test, tb);
+}
+
+static struct kunit_case interval_cases[] = {
+	KUNIT_CASE_PARAM(interval_overlap, overlap_gen_params),
+	KUNIT_CASE(interval_of_a_byte),
+	KUNIT_CASE_PARAM(interval_bounds, bounds_gen_params),
+	KUNIT_CASE_PARAM(interval_insert_in_section, others_gen_params),
+	KUNIT_CASE(interval_insert_two_in_section),
+	KUNIT_CASE_PARAM(interval_insert_in_callback, neighbour_gen_params),
+	KUNIT_CASE(interval_remove_in_section),
+	KUNIT_CASE(interval_remove_last_in_section),
+	KUNIT_CASE(interval_remove_in_callback),
+	KUNIT_CASE(interval_release),
+	KUNIT_CASE(interval_many),
+	KUNIT_CASE(interval_nested_sections),
+	{}
+};
+
+static struct kunit_suite interval_suite = {
+	.name = "mmu_notifier_interval",
+	.init = ctx_init,
+	.exit = ctx_exit,
+	.test_cases = interval_cases,
+};
+
+/*
+ * 8: cost.
+ */
+
+/* A letter comes, or goes if it is there; * is the mm's exit. */
+static const struct script {
+	const char *steps;
+} scripts[] = {
+	{ "AA" }, { "aa" }, { "AAAA" }, { "aaaa" }, { "AaAa" }, { "AaaA" },
+	{ "aAAa" }, { "aAaA" }, { "ABAB" }, { "ABBA" }, { "abab" },
+	{ "AaAAaA" }, { "A*A" }, { "a*a" }, { "Aa*Aa" }, { "aA*aA" },
+};
+
+KUNIT_ARRAY_PARAM_DESC(script, scripts, steps);
+
+/*
+ * Whoever is there is called, and nobody else; and when nobody is there, the
+ * mm knows of nothing, at once.
+ */
+static void cost_orders(struct kunit *test)
+{
+	const struct script *script = test->param_value;
+	struct ctx *c = test->priv;
+	unsigned int nr = 0;
+	struct party *p;
+	const char *s;
+
+	for (s = script->steps; *s; s++) {
+		if (*s == '*') {
+			die(c->parties);
+		} else if (party(c, *s)->live) {
+			leave(party(c, *s));
+			nr--;
+		} else {
+			KUNIT_EXPECT_EQ(test, 0, join(party(c, *s)));
+			nr++;
+		}
+		KUNIT_EXPECT_EQ_MSG(test, !!mm_has_notifiers(c->mm[0]), nr > 0,
+				    "after step %zu", s - script->steps);
+
+		for (p = c->parties; p < c->parties + NR_PARTIES; p++)
+			p->calls = 0;
+		section(c->parties);
+		for (p = c->parties; p < c->parties + NR_PARTIES; p++) {
+			bool called = p->live &&
+				      (c->alive[0] || is_interval(p));
+
+			KUNIT_EXPECT_EQ_MSG(test, p->calls,
+					    called * (is_interval(p) ? 1 : 2),
+					    "%c after step %zu", p->name,
+					    s - script->steps);
+		}
+	}
+}
+
+/* The last mmu_notifier_put() leaves nothing behind, if not at once. */
+static void cost_put(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+
+	KUNIT_ASSERT_EQ(test, 0, get(party(c, 'A')));
+	KUNIT_EXPECT_TRUE(test, mm_has_notifiers(c->mm[0]));
+	mmu_notifier_put(c->got);
+	KUNIT_EXPECT_TRUE(test, mm_is_idle(c, c->mm[0]));
+	EXPECT_LOG(test, c, "A+ A#");
+}
+
+/* Where nobody is, a section leaves no trace, though somebody is elsewhere. */
+static void cost_elsewhere(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct mmu_notifier_range range;
+
+	KUNIT_ASSERT_EQ(test, 0, reg(party(c, 'A')));
+	KUNIT_EXPECT_FALSE(test, mm_has_notifiers(c->mm[1]));
+	section_start(&range, c->mm[1], 0, 8);
+	KUNIT_EXPECT_NULL(test, range.subscriptions);
+	section_end(&range);
+	EXPECT_LOG(test, c, "");
+}
+
+static struct kunit_case cost_cases[] = {
+	KUNIT_CASE_PARAM(cost_orders, script_gen_params),
+	KUNIT_CASE(cost_put),
+	KUNIT_CASE(cost_elsewhere),
+	{}
+};
+
+static struct kunit_suite cost_suite = {
+	.name = "mmu_notifier_cost",
+	.init = ctx_init,
+	.exit = ctx_exit,
+	.test_cases = cost_cases,
+};
+
+kunit_test_suites(&pairing_suite, &release_suite, &page_suite, &sleeping_suite,
+		  &registration_suite, &isolation_suite, &misuse_suite,
+		  &interval_suite, &cost_suite);
+
+MODULE_DESCRIPTION("KUnit tests for the MMU notifier core");
+MODULE_LICENSE("GPL");
