@@ -142,10 +142,19 @@ subscriptions_enter(struct mm_struct *mm, unsigned int ops, int *idx)
 	subs = rcu_dereference(mm->notifier_subscriptions);
 	if (subs && ops && !(READ_ONCE(subs->ops) & ops))
 		subs = NULL;
-	if (subs)
+	if (subs) {
 		*idx = srcu_read_lock(&subs->srcu);
+		/* Sparse cannot follow a lock that is taken on a condition. */
+		__release(&subs->srcu);
+	}
 	rcu_read_unlock();
 	return subs;
+}
+
+static void subscriptions_exit(struct mmu_notifier_subscriptions *subs, int idx)
+{
+	__acquire(&subs->srcu);
+	srcu_read_unlock(&subs->srcu, idx);
 }
 
 static void subscriptions_retire(struct work_struct *work)
@@ -425,13 +434,14 @@ static void sub_release(struct mmu_notifier_subscriptions *subs,
 	spin_unlock(&subs->lock);
 
 	if (!mine) {
+		/* Pairs with the release below: what the callback did is seen. */
 		wait_event(subs->wait, smp_load_acquire(&sub->release) ==
 				       RELEASE_DONE);
 		return;
 	}
 	if (sub->ops->release)
 		sub->ops->release(sub, mm);
-	/* Pairs with the acquire above: what release did is seen. */
+	/* Pairs with the acquire above. */
 	smp_store_release(&sub->release, RELEASE_DONE);
 	wake_up_all(&subs->wait);
 }
@@ -651,7 +661,7 @@ int __mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
 	}
 
 	if (ret)
-		srcu_read_unlock(&subs->srcu, range->srcu_idx);
+		subscriptions_exit(subs, range->srcu_idx);
 	else
 		range->subscriptions = subs;
 	return ret;
@@ -673,7 +683,7 @@ void __mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
 	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
 
 	range->subscriptions = NULL;
-	srcu_read_unlock(&subs->srcu, range->srcu_idx);
+	subscriptions_exit(subs, range->srcu_idx);
 }
 
 /* See mmu_notifier_invalidate_page(); inside the section's srcu. */
@@ -709,7 +719,7 @@ int __mmu_notifier_clear_flush_young(struct mm_struct *mm,
 	for_each_sub(sub, subs, era)
 		if (sub->ops->clear_flush_young)
 			young |= sub->ops->clear_flush_young(sub, mm, start, end);
-	srcu_read_unlock(&subs->srcu, idx);
+	subscriptions_exit(subs, idx);
 	return young;
 }
 
@@ -730,7 +740,7 @@ int __mmu_notifier_clear_young(struct mm_struct *mm,
 	for_each_sub(sub, subs, era)
 		if (sub->ops->clear_young)
 			young |= sub->ops->clear_young(sub, mm, start, end);
-	srcu_read_unlock(&subs->srcu, idx);
+	subscriptions_exit(subs, idx);
 	return young;
 }
 
@@ -753,7 +763,7 @@ int __mmu_notifier_test_young(struct mm_struct *mm, unsigned long address)
 		if (young)
 			break;
 	}
-	srcu_read_unlock(&subs->srcu, idx);
+	subscriptions_exit(subs, idx);
 	return young;
 }
 
@@ -775,7 +785,7 @@ void __mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm,
 		if (sub->ops->arch_invalidate_secondary_tlbs)
 			sub->ops->arch_invalidate_secondary_tlbs(sub, mm, start,
 								 end);
-	srcu_read_unlock(&subs->srcu, idx);
+	subscriptions_exit(subs, idx);
 }
 
 /* See mmu_notifier_release(). */
@@ -1020,7 +1030,7 @@ struct mmu_notifier *mmu_notifier_get_locked(const struct mmu_notifier_ops *ops,
 		else if (sub)
 			sub->users++;
 		spin_unlock(&subs->lock);
-		srcu_read_unlock(&subs->srcu, idx);
+		subscriptions_exit(subs, idx);
 		if (sub)
 			return sub;
 	}
@@ -1069,6 +1079,7 @@ static void sub_put_free(struct rcu_head *rcu)
 	int idx = sub->put_idx;
 
 	sub->ops->free_notifier(sub);
+	__acquire(&mmu_notifier_put_srcu);
 	srcu_up_read(&mmu_notifier_put_srcu, idx);
 	subscriptions_put(subscriptions_of(mm), mm);
 	mmdrop(mm);
@@ -1116,6 +1127,7 @@ void mmu_notifier_put(struct mmu_notifier *subscription)
 
 	/* The same two grace periods as in sub_leave(). */
 	subscription->put_idx = srcu_down_read(&mmu_notifier_put_srcu);
+	__release(&mmu_notifier_put_srcu);	/* goes up in sub_put_free() */
 	call_srcu(&subs->srcu, &subscription->rcu, sub_put_unlink);
 }
 EXPORT_SYMBOL_GPL(mmu_notifier_put);

@@ -231,9 +231,9 @@ static void account(struct run *run, const char *who, uint64_t round,
 	run->verified += verified;
 	run->mismatches += bad;
 	run->pinned += count_pinned(run->tap, run->mem, run->pages);
-	printf("%-5s %lu: %7lu pages verified, %lu wrong; swapped out %7lu, in %7lu; VmSwap %6lu kB; %5.1f s\n",
-	       who, round, verified, bad, swapped_out(run), swapped_in(run),
-	       value("/proc/self/status", "VmSwap"), now() - run->start);
+	printf("%-5s %lu: %7lu pages verified, %lu wrong; ", who, round, verified, bad);
+	printf("swapped out %7lu, in %7lu; VmSwap %6lu kB; %5.1f s\n", swapped_out(run),
+	       swapped_in(run), value("/proc/self/status", "VmSwap"), now() - run->start);
 }
 
 static uint64_t guest_turn(struct kvm_vm *vm, struct kvm_vcpu *vcpu,
@@ -278,7 +278,7 @@ static void fork_control(void)
 	exit(1);
 }
 
-static void __attribute__((noreturn)) leave_result(unsigned char result)
+static void __noreturn leave_result(unsigned char result)
 {
 	TEST_ASSERT(write(result_pipe[1], &result, 1) == 1, "write");
 	for (;;)
@@ -300,10 +300,10 @@ static void row(const char *name, uint64_t number)
 	printf("%-20s %10lu\n", name, number);
 }
 
-static void usage(const char *name)
+static void help(const char *name)
 {
-	printf("usage: %s [-m MiB of guest memory] [-r rounds] [-p percent of it allowed in RAM] [-b: control]\n",
-	       name);
+	printf("%s [-m MiB] [-r rounds] [-p percent] [-b]\n", name);
+	printf("  -m  guest memory\n  -p  of it may be in RAM\n  -b  control: KVM is not told\n");
 	exit(1);
 }
 
@@ -333,11 +333,11 @@ int main(int argc, char **argv)
 			control = true;
 			break;
 		default:
-			usage(argv[0]);
+			help(argv[0]);
 		}
 	}
 	if (optind != argc || !mib || mib > 1024 || !rounds || !percent || percent > 99)
-		usage(argv[0]);
+		help(argv[0]);
 
 	if (control)
 		fork_control();

@@ -106,7 +106,7 @@ TEST_F(tap, bad_arguments)
 	struct mmu_notifier_tap_pinned big = { .addr = PAGE, .len = 1ull << 40 };
 	unsigned int i;
 
-	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
 		EXPECT_ERRNO(EINVAL, ioctl(self->tap, MMU_NOTIFIER_TAP_PINNED, &bad[i]));
 	EXPECT_ERRNO(E2BIG, ioctl(self->tap, MMU_NOTIFIER_TAP_PINNED, &big));
 	EXPECT_ERRNO(EFAULT, ioctl(self->tap, MMU_NOTIFIER_TAP_PINNED, NULL));
