@@ -13,8 +13,10 @@ help:
 	@echo
 	@echo 'KSRC=dir|tarball      a base of your own in place of the linux-source-6.12 package'
 	@echo 'ACCEL=kvm             let QEMU use /dev/kvm (default: tcg)'
+	@echo 'GUEST_MIB=256         the memory of the guest in make run'
+	@echo 'KTREE=dir KOUT=dir    test a patched tree of your own, built in KOUT'
 
-export KSRC ACCEL
+export KSRC ACCEL GUEST_MIB KTREE KOUT
 
 run test tree patches check kernel:
 	@bin/$@
