@@ -162,6 +162,7 @@ struct ctx {
 	char wrong[64];		/* what a party found wrong first */
 	int alloc_err;		/* of alloc_notifier */
 	atomic_t running;	/* threads of a stress case that come and go */
+	atomic_t sections;	/* in a stress case, so far */
 };
 
 /* alloc_notifier() is told the mm only. */
@@ -996,6 +997,9 @@ static bool set(struct party *p, char kind)
 	case 'l': /* subscribes with mmap_lock held */
 		p->locked = true;
 		break;
+	case 'i': /* has one byte more */
+		p->length++;
+		break;
 	case 'h': /* gets other operations */
 		p->other_ops = true;
 		break;
@@ -1305,6 +1309,8 @@ static const struct story pairing_stories[] = {
 	{ "exit", "+A [1 A( x& A* ]1 A) x; s" },
 	/* A section that begins while release sleeps is a pair like any other. */
 	{ "exit_start_in_release", "+A @A* x& A* [1 A( /A, x? ]1 A) x;" },
+	/* One that begins when it has returned is none of A's any more. */
+	{ "exit_start_after_release", "+A [1 A( x& A* [2 ]1 A) ]2 x;" },
 
 	/* Put does not wait, and A has gone; but A's end comes before its free. */
 	{ "put", "^A A+ [1 A( %A s ]1, $ A) A#" },
@@ -1388,11 +1394,22 @@ static void pairing_range(struct kunit *test)
  */
 #define STRESS_PAGES	16
 
+/* Let a section happen, while @p is there. */
+static void stress_wait(struct party *p)
+{
+	int was = atomic_read(&p->c->sections);
+	int i;
+
+	for (i = 0; i < 100 && atomic_read(&p->c->sections) == was; i++)
+		fsleep(50);
+}
+
 static int stress_list(struct party *p)
 {
 	int i, j, ret = 0;
 
-	for (i = 0; i < 30 && !ret; i++) {
+	/* A is alone on the list in the end. */
+	for (i = 0; i < (p->name == 'A' ? 20 : 6) && !ret; i++) {
 		p->err = prandom_u32_state(&p->rnd) % 4 ? 0 : -EAGAIN;
 		ret = reg(p);
 		for (j = 0; j < 8 && !ret; j++) {
@@ -1404,8 +1421,10 @@ static int stress_list(struct party *p)
 			spin_unlock(&p->c->lock);
 			cond_resched();
 		}
-		if (!ret)
+		if (!ret) {
+			stress_wait(p);
 			unreg(p);
+		}
 	}
 	atomic_dec(&p->c->running);
 	return ret;
@@ -1416,7 +1435,7 @@ static int stress_interval(struct party *p)
 	unsigned int page, nr;
 	int i, j, ret = 0;
 
-	for (i = 0; i < 40 && !ret; i++) {
+	for (i = 0; i < 15 && !ret; i++) {
 		page = prandom_u32_state(&p->rnd) % STRESS_PAGES;
 		nr = 1 + prandom_u32_state(&p->rnd) % (STRESS_PAGES - page);
 		p->start = ADDR(page);
@@ -1431,6 +1450,7 @@ static int stress_interval(struct party *p)
 				p->mapped |= BIT_ULL(page +
 						     prandom_u32_state(&p->rnd) % nr);
 			spin_unlock(&p->c->lock);
+			stress_wait(p);
 		}
 		spin_lock(&p->c->lock);
 		p->mapped = 0;
@@ -1480,6 +1500,7 @@ static int stress_sections(struct party *p)
 			if (!stress_start(p, &ranges[nr]))
 				break;
 		}
+		atomic_inc(&p->c->sections);
 		/* By turns properly nested and not. */
 		lifo = prandom_u32_state(&p->rnd) % 2;
 		for (i = 0; i < nr; i++)
@@ -1502,8 +1523,21 @@ static void stress_seed(struct kunit *test)
 	c->quiet = true;
 }
 
+static const struct stress {
+	const char *name;
+	bool beside;
+} stresses[] = {
+	/* The mm is idle now and then, */
+	{ "alone" },
+	/* or knows of somebody all the time. */
+	{ "beside_interval", .beside = true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(stress, stresses, name);
+
 static void pairing_stress(struct kunit *test)
 {
+	const struct stress *stress = test->param_value;
 	static const struct {
 		char name;
 		int (*fn)(struct party *p);
@@ -1522,6 +1556,8 @@ static void pairing_stress(struct kunit *test)
 	stress_seed(test);
 	KUNIT_ASSERT_TRUE(test, map_page(c));
 	party(c, 'B')->mn.ops = &page_ops;
+	if (stress->beside)
+		KUNIT_ASSERT_EQ(test, 0, insert(party(c, 'c')));
 	atomic_set(&c->running, 4);
 	for (i = 0; i < ARRAY_SIZE(roles); i++)
 		t[i] = spawn(test, roles[i].fn, party(c, roles[i].name));
@@ -1572,7 +1608,7 @@ static void pairing_stress_exit(struct kunit *test)
 static struct kunit_case pairing_cases[] = {
 	KUNIT_CASE_PARAM(stories, pairing_gen_params),
 	KUNIT_CASE_PARAM(pairing_range, range_gen_params),
-	KUNIT_CASE_SLOW(pairing_stress),
+	KUNIT_CASE_PARAM(pairing_stress, stress_gen_params),
 	KUNIT_CASE_SLOW(pairing_stress_exit),
 	{}
 };
@@ -1899,6 +1935,8 @@ static const struct story interval_stories[] = {
 	{ "insert_between", "+b [1 b( _a& ]1 _a; =a s a( b( ~a ?a" },
 	/* As the first one: the section did not look for intervals. */
 	{ "insert_between_first", "+A [1 A( _a& ]1 A) _a; =a s a( A( A) ~a ?a" },
+	/* With the last byte in common. */
+	{ "insert_between_last_byte", "+d :ai [3 _a& ]3 _a; =a" },
 	/* Two at once, and a section that knows of them within the one not. */
 	{ "insert_between_two",
 	  "+A [1 A( _a& _b& [2 A( [3 b( A( ]3 A) ]2 A) _a? _b? ]1 A) _a; _b;" },
