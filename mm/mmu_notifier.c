@@ -1188,21 +1188,32 @@ static void interval_link(struct mmu_notifier_subscriptions *subs,
 	spin_unlock(&subs->lock);
 }
 
-/* Wait for sections from before the first interval: ->inflight lacks them. */
-static void interval_sync(struct mmu_notifier_subscriptions *subs)
+/* Insert where somebody listens already; false if nobody does. */
+static bool interval_tryinsert(struct mmu_interval_notifier *mni,
+			       struct mm_struct *mm, unsigned long start,
+			       unsigned long length,
+			       const struct mmu_interval_notifier_ops *ops)
 {
+	struct mmu_notifier_subscriptions *subs;
 	bool ready;
+
+	subs = subscriptions_tryget(mm);
+	if (!subs)
+		return false;
+	interval_link(subs, mni, mm, start, length, ops);
 
 	spin_lock(&subs->lock);
 	ready = subs->itree_ready;
 	spin_unlock(&subs->lock);
 	if (ready)
-		return;
+		return true;
 
+	/* Sections from before the first interval are not in ->inflight. */
 	subscriptions_sync(subs);
 	spin_lock(&subs->lock);
 	subs->itree_ready = true;
 	spin_unlock(&subs->lock);
+	return true;
 }
 
 /**
@@ -1236,12 +1247,8 @@ int mmu_interval_notifier_insert_locked(struct mmu_interval_notifier *interval_s
 	if (!interval_valid(start, length))
 		return -EOVERFLOW;
 
-	subs = subscriptions_tryget(mm);
-	if (subs) {
-		interval_link(subs, interval_sub, mm, start, length, ops);
-		interval_sync(subs);
+	if (interval_tryinsert(interval_sub, mm, start, length, ops))
 		return 0;
-	}
 
 	subs = subscriptions_alloc();
 	if (!subs)
@@ -1282,7 +1289,6 @@ int mmu_interval_notifier_insert(struct mmu_interval_notifier *interval_sub,
 				 unsigned long length,
 				 const struct mmu_interval_notifier_ops *ops)
 {
-	struct mmu_notifier_subscriptions *subs;
 	int ret;
 
 	might_lock(&mm->mmap_lock);
@@ -1292,12 +1298,8 @@ int mmu_interval_notifier_insert(struct mmu_interval_notifier *interval_sub,
 	if (!interval_valid(start, length))
 		return -EOVERFLOW;
 
-	subs = subscriptions_tryget(mm);
-	if (subs) {
-		interval_link(subs, interval_sub, mm, start, length, ops);
-		interval_sync(subs);
+	if (interval_tryinsert(interval_sub, mm, start, length, ops))
 		return 0;
-	}
 
 	mmap_write_lock(mm);
 	ret = mmu_interval_notifier_insert_locked(interval_sub, mm, start,
