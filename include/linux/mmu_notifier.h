@@ -13,6 +13,7 @@
 #include <linux/list.h>
 #include <linux/mm_types.h>
 #include <linux/mmap_lock.h>
+#include <linux/mmu_notifier_debug.h>
 #include <linux/spinlock.h>
 #include <linux/srcu.h>
 
@@ -443,7 +444,7 @@ mmu_notifier_range_init(struct mmu_notifier_range *range,
  * held, and stays held until mmu_notifier_invalidate_range_end(): that is what
  * keeps a subscriber from registering half-way.
  */
-static inline void
+static __always_inline void
 mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
 {
 	might_sleep();
@@ -455,6 +456,7 @@ mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
 		__mmu_notifier_invalidate_range_start(range);
 	}
 	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
+	mmu_notifier_debug_start(range);
 }
 
 /**
@@ -465,7 +467,7 @@ mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
  * Return: 0, or -EAGAIN if a subscriber would have had to sleep: then the
  * section is not open, and must not be ended.
  */
-static inline int __must_check
+static __always_inline int __must_check
 mmu_notifier_invalidate_range_start_nonblock(struct mmu_notifier_range *range)
 {
 	int ret = 0;
@@ -476,6 +478,8 @@ mmu_notifier_invalidate_range_start_nonblock(struct mmu_notifier_range *range)
 		ret = __mmu_notifier_invalidate_range_start(range);
 	}
 	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
+	if (!ret)
+		mmu_notifier_debug_start(range);
 	return ret;
 }
 
@@ -489,6 +493,7 @@ mmu_notifier_invalidate_range_start_nonblock(struct mmu_notifier_range *range)
 static inline void
 mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
 {
+	mmu_notifier_debug_end(range);
 	if (range->subscriptions)
 		__mmu_notifier_invalidate_range_end(range);
 }
@@ -503,6 +508,7 @@ mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
 static inline void
 mmu_notifier_invalidate_page(struct mmu_notifier_range *range)
 {
+	mmu_notifier_debug_page(range);
 	if (range->subscriptions && (range->flags & MMU_NOTIFIER_RANGE_PAGE))
 		__mmu_notifier_invalidate_page(range);
 }

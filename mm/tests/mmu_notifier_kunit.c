@@ -689,6 +689,7 @@ static int thread_main(void *arg)
 	allow_signal(SIGKILL);
 	if (t->p->sig)
 		send_sig(t->p->sig, current, 1);
+	mmu_notifier_debug_disable();
 	t->ret = t->fn(t->p);
 	flush_signals(current);
 	complete_all(&t->done);
@@ -760,6 +761,8 @@ static int ctx_init(struct kunit *test)
 	int i;
 
 	KUNIT_ASSERT_NOT_NULL(test, c);
+	/* The sections here protect no page table, and hold no lock. */
+	mmu_notifier_debug_disable();
 	test->priv = c;
 	alloc_ctx = c;
 	spin_lock_init(&c->lock);

@@ -1,0 +1,832 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests of CONFIG_DEBUG_MMU_NOTIFIER: it reports each kind of omission, and
+ * none of what is legal.
+ *
+ * Each case has an address space of its own with four pages of memory, and an
+ * area of 2 GiB where it can play with entries of any level: nobody maps or
+ * touches anything there.  Reports are taken before they are printed.
+ */
+#include <kunit/static_stub.h>
+#include <kunit/test.h>
+#include <linux/completion.h>
+#include <linux/fs.h>
+#include <linux/hugetlb.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/mmu_notifier.h>
+#include <linux/pgalloc.h>
+#include <linux/rmap.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/task.h>
+#include <linux/shmem_fs.h>
+#include <linux/uaccess.h>
+
+#include "../mmu_notifier_debug.h"
+
+#define PAGES	4
+
+struct dctx {
+	struct mm_struct *mm;
+	unsigned long addr;		/* the memory */
+	unsigned long area;		/* aligned to 1 GiB */
+	struct mmu_notifier_range range;
+	spinlock_t *ptl;		/* of the entry that lock_pte() found */
+	struct completion opened;
+	unsigned int nr;		/* reports */
+	struct mmu_notifier_debug_fault last;
+};
+
+static void take_report(const struct mmu_notifier_debug_fault *fault)
+{
+	struct dctx *c = kunit_get_current_test()->priv;
+
+	c->nr++;
+	c->last = *fault;
+}
+
+/* Since the last look there was one report, of @kind, about [start, end). */
+#define EXPECT_REPORT(test, c, k, s, e) do {				\
+	KUNIT_EXPECT_EQ(test, (c)->nr, 1);				\
+	if ((c)->nr) {							\
+		KUNIT_EXPECT_EQ(test, (c)->last.kind, k);		\
+		KUNIT_EXPECT_EQ(test, (c)->last.start, s);		\
+		KUNIT_EXPECT_EQ(test, (c)->last.end, e);		\
+		KUNIT_EXPECT_PTR_EQ(test, (c)->last.mm, (c)->mm);	\
+	}								\
+	(c)->nr = 0;							\
+} while (0)
+
+#define EXPECT_QUIET(test, c) do {					\
+	KUNIT_EXPECT_EQ(test, (c)->nr, 0);				\
+	if ((c)->nr)							\
+		KUNIT_EXPECT_EQ(test, (c)->last.kind, -1);		\
+	(c)->nr = 0;							\
+} while (0)
+
+static int dctx_init(struct kunit *test)
+{
+	struct dctx *c = kunit_kzalloc(test, sizeof(*c), GFP_KERNEL);
+	unsigned long area;
+
+	KUNIT_ASSERT_NOT_NULL(test, c);
+	test->priv = c;
+	c->addr = kunit_vm_mmap(test, NULL, 0, PAGES * PAGE_SIZE,
+				PROT_READ | PROT_WRITE,
+				MAP_ANONYMOUS | MAP_PRIVATE, 0);
+	KUNIT_ASSERT_NE(test, c->addr, 0);
+	c->mm = current->mm;
+	KUNIT_ASSERT_EQ(test, 0, clear_user((void __user *)c->addr,
+					    PAGES * PAGE_SIZE));
+	area = kunit_vm_mmap(test, NULL, 0, 3 * PUD_SIZE, PROT_NONE,
+			     MAP_ANONYMOUS | MAP_PRIVATE | MAP_NORESERVE, 0);
+	KUNIT_ASSERT_NE(test, area, 0);
+	c->area = ALIGN(area, PUD_SIZE);
+
+	kunit_activate_static_stub(test, mmu_notifier_debug_report, take_report);
+	return 0;
+}
+
+/* A case that runs with mmap_lock held, and may leave sections open. */
+#define LOCKED(name)							\
+static void name##_locked(struct kunit *test);				\
+static void name(struct kunit *test)					\
+{									\
+	struct dctx *c = test->priv;					\
+									\
+	mmap_write_lock(c->mm);						\
+	name##_locked(test);						\
+	mmap_write_unlock(c->mm);					\
+	current->mmu_notifier_debug.nr = 0;				\
+}									\
+static void name##_locked(struct kunit *test)
+
+static void open_section(struct dctx *c, unsigned int flags,
+			 unsigned long start, unsigned long size)
+{
+	mmu_notifier_range_init(&c->range, MMU_NOTIFY_CLEAR, flags, c->mm,
+				start, start + size);
+	/* Nobody listens; this one can be opened under a spinlock. */
+	WARN_ON(mmu_notifier_invalidate_range_start_nonblock(&c->range));
+}
+
+static void close_section(struct dctx *c)
+{
+	mmu_notifier_invalidate_range_end(&c->range);
+}
+
+/* The locked entry of a page of the memory, or of the area. */
+static pte_t *lock_pte(struct kunit *test, unsigned long addr)
+{
+	struct dctx *c = test->priv;
+	pte_t *ptep;
+
+	ptep = get_locked_pte(c->mm, addr, &c->ptl);
+	KUNIT_ASSERT_NOT_NULL(test, ptep);
+	return ptep;
+}
+
+static pud_t *area_pud(struct kunit *test)
+{
+	struct dctx *c = test->priv;
+	p4d_t *p4d = p4d_alloc(c->mm, pgd_offset(c->mm, c->area), c->area);
+	pud_t *pud;
+
+	KUNIT_ASSERT_NOT_NULL(test, p4d);
+	pud = pud_alloc(c->mm, p4d, c->area);
+	KUNIT_ASSERT_NOT_NULL(test, pud);
+	return pud;
+}
+
+static pmd_t *area_pmd(struct kunit *test)
+{
+	struct dctx *c = test->priv;
+	pmd_t *pmd = pmd_alloc(c->mm, area_pud(test), c->area);
+
+	KUNIT_ASSERT_NOT_NULL(test, pmd);
+	return pmd;
+}
+
+/* An entry of a page that is nobody's business, at any level. */
+static pte_t some_pte(pgprot_t prot)
+{
+	return pte_mkyoung(pfn_pte(page_to_pfn(ZERO_PAGE(0)), prot));
+}
+
+static pmd_t some_pmd(void)
+{
+	return pmd_mkhuge(pfn_pmd(0, PAGE_SHARED));
+}
+
+/*
+ * Reports.
+ */
+
+LOCKED(clear_pte)
+{
+	struct dctx *c = test->priv;
+	pte_t *ptep = lock_pte(test, c->addr);
+	pte_t old = ptep_get_and_clear(c->mm, c->addr, ptep);
+
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_CLEAR, c->addr,
+		      c->addr + PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, c->last.level, MMU_NOTIFIER_PTE);
+	KUNIT_EXPECT_EQ(test, c->last.old, pte_val(old));
+	KUNIT_EXPECT_EQ(test, c->last.new, 0);
+	set_pte_at(c->mm, c->addr, ptep, old);
+	pte_unmap_unlock(ptep, c->ptl);
+	EXPECT_QUIET(test, c);
+}
+
+LOCKED(clear_pmd)
+{
+	struct dctx *c = test->priv;
+	pmd_t *pmd = area_pmd(test);
+
+	set_pmd_at(c->mm, c->area, pmd, some_pmd());
+	EXPECT_QUIET(test, c);
+	pmdp_huge_get_and_clear(c->mm, c->area, pmd);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_CLEAR, c->area,
+		      c->area + PMD_SIZE);
+	KUNIT_EXPECT_EQ(test, c->last.level, MMU_NOTIFIER_PMD);
+}
+
+/* Hugetlb changes PMDs by the functions for PTEs. */
+LOCKED(clear_hugetlb)
+{
+	struct dctx *c = test->priv;
+	pmd_t *pmd = area_pmd(test);
+
+	set_pmd_at(c->mm, c->area, pmd, some_pmd());
+	open_section(c, 0, c->area, PMD_SIZE - PAGE_SIZE);
+	ptep_get_and_clear(c->mm, c->area, (pte_t *)pmd);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_CLEAR, c->area,
+		      c->area + PMD_SIZE);
+	close_section(c);
+
+	set_pmd_at(c->mm, c->area, pmd, some_pmd());
+	open_section(c, 0, c->area, PMD_SIZE);
+	ptep_get_and_clear(c->mm, c->area, (pte_t *)pmd);
+	close_section(c);
+	EXPECT_QUIET(test, c);
+}
+
+LOCKED(clear_pud)
+{
+	struct dctx *c = test->priv;
+	pud_t *pud = area_pud(test);
+
+	if (!pud_none(*pud)) {
+		kunit_mark_skipped(test, "a page table is there");
+		return;
+	}
+	set_pud_at(c->mm, c->area, pud, pud_mkhuge(pfn_pud(0, PAGE_SHARED)));
+	EXPECT_QUIET(test, c);
+	pudp_huge_get_and_clear(c->mm, c->area, pud);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_CLEAR, c->area,
+		      c->area + PUD_SIZE);
+	KUNIT_EXPECT_EQ(test, c->last.level, MMU_NOTIFIER_PUD);
+}
+
+LOCKED(protect_pte)
+{
+	struct dctx *c = test->priv;
+	pte_t *ptep = lock_pte(test, c->addr);
+	pte_t old = ptep_get(ptep);
+
+	ptep_set_wrprotect(c->mm, c->addr, ptep);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_PROTECT, c->addr,
+		      c->addr + PAGE_SIZE);
+	/* Once more it loses nothing; and to get it back is no loss either. */
+	ptep_set_wrprotect(c->mm, c->addr, ptep);
+	set_pte_at(c->mm, c->addr, ptep, old);
+	EXPECT_QUIET(test, c);
+	pte_unmap_unlock(ptep, c->ptl);
+}
+
+LOCKED(protect_pmd)
+{
+	struct dctx *c = test->priv;
+	pmd_t *pmd = area_pmd(test);
+
+	set_pmd_at(c->mm, c->area, pmd, some_pmd());
+	pmdp_set_wrprotect(c->mm, c->area, pmd);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_PROTECT, c->area,
+		      c->area + PMD_SIZE);
+	open_section(c, 0, c->area, PMD_SIZE);
+	pmdp_huge_get_and_clear(c->mm, c->area, pmd);
+	close_section(c);
+	EXPECT_QUIET(test, c);
+}
+
+LOCKED(replace_pte)
+{
+	struct dctx *c = test->priv;
+	pte_t *ptep = lock_pte(test, c->addr);
+	pte_t old = ptep_get(ptep);
+
+	set_pte_at(c->mm, c->addr, ptep, some_pte(PAGE_READONLY));
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_REPLACE, c->addr,
+		      c->addr + PAGE_SIZE);
+	open_section(c, 0, c->addr, PAGE_SIZE);
+	set_pte_at(c->mm, c->addr, ptep, old);
+	close_section(c);
+	EXPECT_QUIET(test, c);
+	pte_unmap_unlock(ptep, c->ptl);
+}
+
+/* A page table goes, by pmdp_collapse_flush() and its like or by pmd_clear(). */
+LOCKED(detach_table)
+{
+	struct dctx *c = test->priv;
+	pmd_t *pmd = area_pmd(test), table;
+	pte_t *ptep = lock_pte(test, c->area);
+
+	/* Empty, nobody cares. */
+	table = pmdp_huge_get_and_clear(c->mm, c->area, pmd);
+	EXPECT_QUIET(test, c);
+	set_pmd(pmd, table);
+
+	set_pte_at(c->mm, c->area, ptep, some_pte(PAGE_READONLY));
+	mmu_notifier_debug_detach(c->mm, c->area, pmd, MMU_NOTIFIER_PMD);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_DETACH, c->area,
+		      c->area + PMD_SIZE);
+	mmu_notifier_debug_detach(c->mm, c->area + PAGE_SIZE, area_pud(test),
+				  MMU_NOTIFIER_PUD);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_DETACH, c->area,
+		      c->area + PUD_SIZE);
+	table = pmdp_huge_get_and_clear(c->mm, c->area, pmd);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_DETACH, c->area,
+		      c->area + PMD_SIZE);
+
+	/* What is in it now is out of reach. */
+	ptep_get_and_clear(c->mm, c->area, ptep);
+	EXPECT_QUIET(test, c);
+	set_pmd(pmd, table);
+	pte_unmap_unlock(ptep, c->ptl);
+
+	/* In a section that is too short it is as bad, and in one not. */
+	set_pte_at(c->mm, c->area, ptep, some_pte(PAGE_READONLY));
+	open_section(c, 0, c->area + PAGE_SIZE, PMD_SIZE - PAGE_SIZE);
+	mmu_notifier_debug_detach(c->mm, c->area, pmd, MMU_NOTIFIER_PMD);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_DETACH, c->area,
+		      c->area + PMD_SIZE);
+	close_section(c);
+	open_section(c, 0, c->area, PMD_SIZE);
+	mmu_notifier_debug_detach(c->mm, c->area, pmd, MMU_NOTIFIER_PMD);
+	ptep_get_and_clear(c->mm, c->area, ptep);
+	close_section(c);
+	EXPECT_QUIET(test, c);
+}
+
+struct cover_case {
+	const char *name;
+	long start, end;	/* pages, of the section; the first one changes */
+	bool other_mm, closed, quiet;
+};
+
+static const struct cover_case cover_cases[] = {
+	{ "exact", 0, 1, .quiet = true },
+	{ "wider", -1, 3, .quiet = true },
+	{ "behind", 1, 2 },
+	{ "before", -1, 0 },
+	{ "other_mm", 0, 1, .other_mm = true },
+	{ "closed", 0, 1, .closed = true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(cover, cover_cases, name);
+
+LOCKED(cover)
+{
+	const struct cover_case *cc = test->param_value;
+	struct dctx *c = test->priv;
+	unsigned long addr = c->addr + PAGE_SIZE;
+	struct mm_struct *mm = cc->other_mm ? mm_alloc() : c->mm;
+	pte_t *ptep, old;
+
+	KUNIT_ASSERT_NOT_NULL(test, mm);
+	if (mm != c->mm)
+		mmap_write_lock_nested(mm, SINGLE_DEPTH_NESTING);
+	mmu_notifier_range_init(&c->range, MMU_NOTIFY_CLEAR, 0, mm,
+				addr + cc->start * PAGE_SIZE,
+				addr + cc->end * PAGE_SIZE);
+	mmu_notifier_invalidate_range_start(&c->range);
+	if (cc->closed)
+		close_section(c);
+
+	ptep = lock_pte(test, addr);
+	old = ptep_get_and_clear(c->mm, addr, ptep);
+	if (cc->quiet)
+		EXPECT_QUIET(test, c);
+	else
+		EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_CLEAR, addr,
+			      addr + PAGE_SIZE);
+	set_pte_at(c->mm, addr, ptep, old);
+	pte_unmap_unlock(ptep, c->ptl);
+
+	if (!cc->closed)
+		close_section(c);
+	if (mm != c->mm) {
+		mmap_write_unlock(mm);
+		/* Not here, under another mmap_lock. */
+		mmput_async(mm);
+	}
+	EXPECT_QUIET(test, c);
+}
+
+/* Sections of one page, and where invalidate_page comes. */
+enum { NEVER, IN_TIME, AFTER_SET, AFTER_UNLOCK };
+
+struct page_case {
+	const char *name;
+	int when;
+	bool set, nested;
+	unsigned int reports;
+};
+
+static const struct page_case page_cases[] = {
+	{ "in_time", IN_TIME, .set = true },
+	{ "in_time_nothing_set", IN_TIME },
+	{ "never", NEVER, .reports = 1 },
+	{ "never_set", NEVER, .set = true, .reports = 1 },
+	{ "after_set", AFTER_SET, .set = true, .reports = 1 },
+	{ "never_in_a_pair", NEVER, .set = true, .nested = true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(page, page_cases, name);
+
+LOCKED(page)
+{
+	const struct page_case *pc = test->param_value;
+	struct dctx *c = test->priv;
+	struct mmu_notifier_range pair;
+	pte_t *ptep, old;
+
+	mmu_notifier_range_init(&pair, MMU_NOTIFY_CLEAR, 0, c->mm, c->addr,
+				c->addr + 2 * PAGE_SIZE);
+	if (pc->nested)
+		mmu_notifier_invalidate_range_start(&pair);
+	open_section(c, MMU_NOTIFIER_RANGE_PAGE, c->addr, PAGE_SIZE);
+
+	ptep = lock_pte(test, c->addr);
+	old = ptep_get_and_clear(c->mm, c->addr, ptep);
+	EXPECT_QUIET(test, c);
+	if (pc->when == IN_TIME)
+		mmu_notifier_invalidate_page(&c->range);
+	if (pc->set)
+		set_pte_at(c->mm, c->addr, ptep, old);
+	if (pc->when == AFTER_SET)
+		mmu_notifier_invalidate_page(&c->range);
+	pte_unmap_unlock(ptep, c->ptl);
+	if (pc->reports)
+		EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_NO_PAGE, c->addr,
+			      c->addr + PAGE_SIZE);
+	close_section(c);
+	if (pc->nested)
+		mmu_notifier_invalidate_range_end(&pair);
+	EXPECT_QUIET(test, c);
+
+	if (!pc->set) {
+		ptep = lock_pte(test, c->addr);
+		set_pte_at(c->mm, c->addr, ptep, old);
+		pte_unmap_unlock(ptep, c->ptl);
+	}
+}
+
+/* A lock dropped by spin_unlock() is noticed at the end. */
+LOCKED(page_at_end)
+{
+	struct dctx *c = test->priv;
+	pte_t *ptep, old;
+
+	open_section(c, MMU_NOTIFIER_RANGE_PAGE, c->addr, PAGE_SIZE);
+	ptep = lock_pte(test, c->addr);
+	old = ptep_get_and_clear(c->mm, c->addr, ptep);
+	spin_unlock(c->ptl);
+	pte_unmap(ptep);
+	EXPECT_QUIET(test, c);
+	close_section(c);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_NO_PAGE, c->addr,
+		      c->addr + PAGE_SIZE);
+	ptep = lock_pte(test, c->addr);
+	set_pte_at(c->mm, c->addr, ptep, old);
+	pte_unmap_unlock(ptep, c->ptl);
+}
+
+LOCKED(page_context)
+{
+	struct dctx *c = test->priv;
+
+	if (!IS_ENABLED(CONFIG_PREEMPT_COUNT)) {
+		kunit_mark_skipped(test, "needs PREEMPT_COUNT");
+		return;
+	}
+	open_section(c, MMU_NOTIFIER_RANGE_PAGE, c->addr, PAGE_SIZE);
+	mmu_notifier_invalidate_page(&c->range);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_CONTEXT, c->addr,
+		      c->addr + PAGE_SIZE);
+	preempt_disable();
+	mmu_notifier_invalidate_page(&c->range);
+	preempt_enable();
+	close_section(c);
+	EXPECT_QUIET(test, c);
+}
+
+struct bounds_case {
+	const char *name;
+	unsigned long start, end;
+	bool quiet;
+};
+
+static const struct bounds_case bounds_cases[] = {
+	{ "empty", PAGE_SIZE, PAGE_SIZE },
+	{ "backwards", 2 * PAGE_SIZE, PAGE_SIZE },
+	{ "start_unaligned", PAGE_SIZE + 8, 2 * PAGE_SIZE },
+	{ "end_unaligned", PAGE_SIZE, 2 * PAGE_SIZE + 8 },
+	{ "kernel", PAGE_SIZE, ~0UL & PAGE_MASK },
+	{ "everything", 0, ULONG_MAX, .quiet = true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(bounds, bounds_cases, name);
+
+LOCKED(bounds)
+{
+	const struct bounds_case *bc = test->param_value;
+	struct dctx *c = test->priv;
+
+	open_section(c, 0, bc->start, bc->end - bc->start);
+	if (bc->quiet)
+		EXPECT_QUIET(test, c);
+	else
+		EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_RANGE, bc->start,
+			      bc->end);
+	close_section(c);
+	EXPECT_QUIET(test, c);
+}
+
+/* Each of the locks that keep a subscriber from coming half-way is enough. */
+LOCKED(locks)
+{
+	struct dctx *c = test->priv;
+	struct vm_area_struct *vma;
+
+	if (!IS_ENABLED(CONFIG_LOCKDEP) || !debug_locks) {
+		kunit_mark_skipped(test, "needs lockdep");
+		return;
+	}
+	vma = vma_lookup(c->mm, c->addr);
+	KUNIT_ASSERT_NOT_NULL(test, vma);
+	KUNIT_ASSERT_NOT_NULL(test, vma->anon_vma);
+
+	open_section(c, 0, c->addr, PAGE_SIZE);
+	close_section(c);
+	EXPECT_QUIET(test, c);
+	mmap_write_unlock(c->mm);
+
+	mmap_read_lock(c->mm);
+	open_section(c, 0, c->addr, PAGE_SIZE);
+	close_section(c);
+	EXPECT_QUIET(test, c);
+	mmap_read_unlock(c->mm);
+
+	anon_vma_lock_read(vma->anon_vma);
+	open_section(c, 0, c->addr, PAGE_SIZE);
+	close_section(c);
+	EXPECT_QUIET(test, c);
+	anon_vma_unlock_read(vma->anon_vma);
+
+	vma = lock_vma_under_rcu(c->mm, c->addr);
+	KUNIT_EXPECT_NOT_NULL(test, vma);
+	if (vma) {
+		open_section(c, 0, c->addr, PAGE_SIZE);
+		close_section(c);
+		EXPECT_QUIET(test, c);
+		vma_end_read(vma);
+	}
+
+	open_section(c, 0, c->addr, PAGE_SIZE);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_LOCK, c->addr,
+		      c->addr + PAGE_SIZE);
+	close_section(c);
+	mmap_write_lock(c->mm);
+}
+
+LOCKED(lock_of_file)
+{
+	struct dctx *c = test->priv;
+	struct file *file;
+	unsigned long addr;
+
+	if (!IS_ENABLED(CONFIG_LOCKDEP) || !debug_locks) {
+		kunit_mark_skipped(test, "needs lockdep");
+		return;
+	}
+	file = shmem_kernel_file_setup("mmu_notifier_debug", PAGE_SIZE, 0);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
+	mmap_write_unlock(c->mm);
+	addr = kunit_vm_mmap(test, file, 0, PAGE_SIZE, PROT_READ, MAP_SHARED, 0);
+	KUNIT_EXPECT_NE(test, addr, 0);
+
+	i_mmap_lock_read(file->f_mapping);
+	open_section(c, 0, addr, PAGE_SIZE);
+	close_section(c);
+	EXPECT_QUIET(test, c);
+	/* It is not the lock of another VMA. */
+	open_section(c, 0, c->addr, PAGE_SIZE);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_LOCK, c->addr,
+		      c->addr + PAGE_SIZE);
+	close_section(c);
+	i_mmap_unlock_read(file->f_mapping);
+	fput(file);
+	mmap_write_lock(c->mm);
+}
+
+LOCKED(end_without_start)
+{
+	struct dctx *c = test->priv;
+
+	mmu_notifier_range_init(&c->range, MMU_NOTIFY_CLEAR, 0, c->mm, c->addr,
+				c->addr + PAGE_SIZE);
+	close_section(c);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_END, c->addr,
+		      c->addr + PAGE_SIZE);
+
+	open_section(c, 0, c->addr, PAGE_SIZE);
+	close_section(c);
+	EXPECT_QUIET(test, c);
+	close_section(c);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_END, c->addr,
+		      c->addr + PAGE_SIZE);
+}
+
+LOCKED(page_without_start)
+{
+	struct dctx *c = test->priv;
+
+	mmu_notifier_range_init(&c->range, MMU_NOTIFY_CLEAR,
+				MMU_NOTIFIER_RANGE_PAGE, c->mm, c->addr,
+				c->addr + PAGE_SIZE);
+	preempt_disable();
+	mmu_notifier_invalidate_page(&c->range);
+	preempt_enable();
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_END, c->addr,
+		      c->addr + PAGE_SIZE);
+}
+
+static int other_start(void *data)
+{
+	struct dctx *c = data;
+
+	mmap_read_lock(c->mm);
+	open_section(c, 0, c->addr, PAGE_SIZE);
+	mmap_read_unlock(c->mm);
+	/* Not to be reported when this thread exits. */
+	current->mmu_notifier_debug.nr = 0;
+	complete(&c->opened);
+	return 0;
+}
+
+/* A section of another task covers nothing, and is not ours to end. */
+LOCKED(other_task)
+{
+	struct dctx *c = test->priv;
+	struct task_struct *task;
+	pte_t *ptep, old;
+
+	init_completion(&c->opened);
+	task = kthread_run(other_start, c, "mmu_notifier_debug");
+	KUNIT_EXPECT_FALSE(test, IS_ERR(task));
+	if (IS_ERR(task))
+		return;
+	mmap_write_unlock(c->mm);
+	wait_for_completion(&c->opened);
+	mmap_write_lock(c->mm);
+
+	ptep = lock_pte(test, c->addr);
+	old = ptep_get_and_clear(c->mm, c->addr, ptep);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_CLEAR, c->addr,
+		      c->addr + PAGE_SIZE);
+	set_pte_at(c->mm, c->addr, ptep, old);
+	pte_unmap_unlock(ptep, c->ptl);
+	close_section(c);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_END, c->addr,
+		      c->addr + PAGE_SIZE);
+}
+
+LOCKED(changed)
+{
+	struct dctx *c = test->priv;
+
+	open_section(c, 0, c->addr, 2 * PAGE_SIZE);
+	c->range.end -= PAGE_SIZE;
+	close_section(c);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_CHANGED, c->addr,
+		      c->addr + PAGE_SIZE);
+	EXPECT_QUIET(test, c);
+}
+
+LOCKED(left_open)
+{
+	struct dctx *c = test->priv;
+
+	mmu_notifier_debug_return();
+	EXPECT_QUIET(test, c);
+	open_section(c, 0, c->addr, PAGE_SIZE);
+	mmu_notifier_debug_return();
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_OPEN, c->addr,
+		      c->addr + PAGE_SIZE);
+	mmu_notifier_debug_return();
+	EXPECT_QUIET(test, c);
+}
+
+/* A kernel thread never returns: its sections pile up. */
+LOCKED(too_many_open)
+{
+	struct dctx *c = test->priv;
+	int i;
+
+	for (i = 0; i < MMU_NOTIFIER_DEBUG_DEPTH; i++)
+		open_section(c, 0, c->addr, PAGE_SIZE);
+	EXPECT_QUIET(test, c);
+	open_section(c, 0, c->addr, PAGE_SIZE);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_OPEN, c->addr,
+		      c->addr + PAGE_SIZE);
+	close_section(c);
+	EXPECT_QUIET(test, c);
+}
+
+/*
+ * No reports.
+ */
+
+LOCKED(nested)
+{
+	struct dctx *c = test->priv;
+	struct mmu_notifier_range outer;
+	pte_t *ptep, old;
+
+	mmu_notifier_range_init(&outer, MMU_NOTIFY_CLEAR, 0, c->mm, c->addr,
+				c->addr + PAGES * PAGE_SIZE);
+	mmu_notifier_invalidate_range_start(&outer);
+	open_section(c, 0, c->addr + PAGE_SIZE, PAGE_SIZE);
+	ptep = lock_pte(test, c->addr);
+	old = ptep_get_and_clear(c->mm, c->addr, ptep);
+	set_pte_at(c->mm, c->addr, ptep, old);
+	pte_unmap_unlock(ptep, c->ptl);
+	/* Not the last one first. */
+	mmu_notifier_invalidate_range_end(&outer);
+	EXPECT_QUIET(test, c);
+	close_section(c);
+	EXPECT_QUIET(test, c);
+}
+
+LOCKED(harmless)
+{
+	struct dctx *c = test->priv;
+	pte_t *ptep = lock_pte(test, c->area);
+	pte_t pte = some_pte(PAGE_READONLY);
+
+	/* young and dirty, there and back; then more permissions */
+	set_pte_at(c->mm, c->area, ptep, pte_mkdirty(pte_mkyoung(pte)));
+	set_pte_at(c->mm, c->area, ptep, pte_mkclean(pte_mkold(pte)));
+	set_pte_at(c->mm, c->area, ptep, pte_mkdirty(some_pte(PAGE_SHARED)));
+	EXPECT_QUIET(test, c);
+
+	/* PROT_NONE: what was taken was taken by who made it so */
+	open_section(c, 0, c->area, PAGE_SIZE);
+	set_pte_at(c->mm, c->area, ptep, some_pte(PAGE_NONE));
+	close_section(c);
+	ptep_get_and_clear(c->mm, c->area, ptep);
+	EXPECT_QUIET(test, c);
+	pte_unmap_unlock(ptep, c->ptl);
+}
+
+LOCKED(looks_away)
+{
+	struct dctx *c = test->priv;
+	pte_t *ptep = lock_pte(test, c->addr);
+	pte_t old;
+
+	mmu_notifier_debug_disable();
+	old = ptep_get_and_clear(c->mm, c->addr, ptep);
+	set_pte_at(c->mm, c->addr, ptep, old);
+	mmu_notifier_debug_enable();
+	pte_unmap_unlock(ptep, c->ptl);
+	EXPECT_QUIET(test, c);
+}
+
+static int refuse(struct mmu_notifier *mn,
+		  const struct mmu_notifier_range *range)
+{
+	return -EAGAIN;
+}
+
+static void ended(struct mmu_notifier *mn,
+		  const struct mmu_notifier_range *range)
+{
+}
+
+static const struct mmu_notifier_ops refuse_ops = {
+	.invalidate_range_start = refuse,
+	.invalidate_range_end = ended,
+};
+
+LOCKED(refused)
+{
+	struct mmu_notifier mn = { .ops = &refuse_ops };
+	struct dctx *c = test->priv;
+	int ret;
+
+	KUNIT_ASSERT_EQ(test, 0, __mmu_notifier_register(&mn, c->mm));
+	mmu_notifier_range_init(&c->range, MMU_NOTIFY_UNMAP, 0, c->mm, c->addr,
+				c->addr + PAGE_SIZE);
+	ret = mmu_notifier_invalidate_range_start_nonblock(&c->range);
+	mmap_write_unlock(c->mm);
+	mmu_notifier_unregister(&mn, c->mm);
+	mmap_write_lock(c->mm);
+	KUNIT_EXPECT_EQ(test, ret, -EAGAIN);
+	mmu_notifier_debug_return();
+	EXPECT_QUIET(test, c);
+}
+
+static struct kunit_case debug_cases[] = {
+	KUNIT_CASE(clear_pte),
+	KUNIT_CASE(clear_pmd),
+	KUNIT_CASE(clear_hugetlb),
+	KUNIT_CASE(clear_pud),
+	KUNIT_CASE(protect_pte),
+	KUNIT_CASE(protect_pmd),
+	KUNIT_CASE(replace_pte),
+	KUNIT_CASE(detach_table),
+	KUNIT_CASE_PARAM(cover, cover_gen_params),
+	KUNIT_CASE_PARAM(page, page_gen_params),
+	KUNIT_CASE(page_at_end),
+	KUNIT_CASE(page_context),
+	KUNIT_CASE_PARAM(bounds, bounds_gen_params),
+	KUNIT_CASE(locks),
+	KUNIT_CASE(lock_of_file),
+	KUNIT_CASE(end_without_start),
+	KUNIT_CASE(page_without_start),
+	KUNIT_CASE(other_task),
+	KUNIT_CASE(changed),
+	KUNIT_CASE(left_open),
+	KUNIT_CASE(too_many_open),
+	KUNIT_CASE(nested),
+	KUNIT_CASE(harmless),
+	KUNIT_CASE(looks_away),
+	KUNIT_CASE(refused),
+	{}
+};
+
+static struct kunit_suite debug_suite = {
+	.name = "mmu_notifier_debug",
+	.init = dctx_init,
+	.test_cases = debug_cases,
+};
+
+kunit_test_suite(debug_suite);
+
+MODULE_DESCRIPTION("KUnit tests of CONFIG_DEBUG_MMU_NOTIFIER");
+MODULE_LICENSE("GPL");
