@@ -1,0 +1,1058 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A secondary MMU in software, which is its own oracle.
+ *
+ * A mirror has an spte for each page of a range of a process's address space:
+ * which page is there, and whether it may be written.  It holds no reference to
+ * any page.  It faults entries in as KVM or a GPU driver would, and drops them
+ * when it is notified; kernel threads read and write through them meanwhile.
+ *
+ * The oracle: where an spte is, the CPU's entry maps the same page, and allows
+ * to write if the spte does; and no page goes back to the allocator that an spte
+ * maps.  To compare, the CPU's entry is locked, so that nobody is between the
+ * clearing of the entry and invalidate_page().  What violates this is reported
+ * and dropped: a test can go on, and nothing else is harmed.
+ *
+ * Locks, outermost first:
+ *
+ *	mirror.mutex	the life cycle: attached, with threads.  No callback
+ *			takes it
+ *	mmap_lock	to fault in, and to compare on demand
+ *	page-table lock	of an entry that is compared
+ *	mirror_lock	every spte of every mirror, all_mirrors, live_pfns,
+ *			section counts and stats.  Interrupts off: pages are
+ *			freed anywhere.  Memory is touched under it, as hardware
+ *			does not use an entry any more once a shootdown is over
+ */
+#include <linux/bitops.h>
+#include <linux/debugfs.h>
+#include <linux/fs.h>
+#include <linux/hugetlb.h>
+#include <linux/jump_label.h>
+#include <linux/kthread.h>
+#include <linux/list.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/mm_inline.h>
+#include <linux/mmu_notifier.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/panic.h>
+#include <linux/prandom.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/seq_file.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/uaccess.h>
+#include <linux/xarray.h>
+
+#include "mmu_notifier_mirror.h"
+#include "mmu_notifier_mirror_free.h"
+
+/* An spte: the page's number, and what can be done with it. */
+#define SPTE_PRESENT	BIT(0)
+#define SPTE_WRITE	BIT(1)
+#define SPTE_ACCESSED	BIT(2)
+
+#define MAX_RANGE	SZ_1G
+#define MAX_THREADS	8
+#define MAX_PRINTED	10
+
+/**
+ * struct mirror - one file
+ * @mn: flavours other than MIRROR_INTERVAL
+ * @mni: MIRROR_INTERVAL
+ * @mutex: see the legend
+ * @attached: subscribed
+ * @mm: the process's; referenced by the subscription
+ * @start: first byte
+ * @end: exclusive
+ * @flavour: how it is notified
+ * @spte: one for each page of the range
+ * @all: in all_mirrors
+ * @dead: released; nothing is mapped any more
+ * @sections: open ones that overlap the range
+ * @seq: grows with each invalidation that a lookup may have missed
+ * @stats: for the user
+ * @job: what the threads shall do
+ * @threads: running, or done and not yet waited for
+ * @nr_threads: how many
+ * @done: those of them that have done their job
+ * @wait: for @done
+ */
+struct mirror {
+	union {
+		struct mmu_notifier mn;
+		struct mmu_interval_notifier mni;
+	};
+	struct mutex mutex;	/* see the legend above */
+	bool attached;
+	struct mm_struct *mm;
+	unsigned long start;
+	unsigned long end;
+	u32 flavour;
+	unsigned long *spte;
+	struct list_head all;
+	bool dead;
+	unsigned int sections;
+	unsigned long seq;
+	struct mirror_stats stats;
+	struct mirror_threads job;
+	struct task_struct *threads[MAX_THREADS];
+	unsigned int nr_threads;
+	atomic_t done;
+	wait_queue_head_t wait;
+};
+
+/* What the CPU has at an address, with the lock that keeps it so. */
+struct cpu_entry {
+	bool present;
+	bool write;
+	unsigned long pfn;
+	unsigned long raw;
+	const char *level;
+	spinlock_t *ptl;	/* held, unless NULL */
+	pte_t *map;		/* to be unmapped, unless NULL */
+};
+
+static DEFINE_SPINLOCK(mirror_lock);
+static LIST_HEAD(all_mirrors);
+/* How many sptes map a page; so that a page is not looked for in vain. */
+static DEFINE_XARRAY_FLAGS(live_pfns, XA_FLAGS_LOCK_IRQ);
+static atomic_long_t all_violations;
+DEFINE_STATIC_KEY_FALSE(mmu_notifier_mirrors);
+
+static const char * const flavours[] = { "list", "page", "interval", "tlb" };
+
+static unsigned long spte_pfn(unsigned long spte)
+{
+	return spte >> PAGE_SHIFT;
+}
+
+static unsigned long spte_addr(struct mirror *m, unsigned long i)
+{
+	return m->start + (i << PAGE_SHIFT);
+}
+
+/*
+ * The table.
+ */
+
+static void spte_drop(struct mirror *m, unsigned long i)
+{
+	unsigned long spte = m->spte[i];
+	unsigned long users;
+
+	lockdep_assert_held(&mirror_lock);
+	if (!spte)
+		return;
+	WRITE_ONCE(m->spte[i], 0);
+	m->stats.live--;
+	users = xa_to_value(xa_load(&live_pfns, spte_pfn(spte))) - 1;
+	if (users)
+		xa_store(&live_pfns, spte_pfn(spte), xa_mk_value(users),
+			 GFP_ATOMIC);
+	else
+		xa_erase(&live_pfns, spte_pfn(spte));
+}
+
+static bool spte_set(struct mirror *m, unsigned long i, unsigned long pfn,
+		     bool write)
+{
+	unsigned long spte = pfn << PAGE_SHIFT | SPTE_PRESENT;
+	unsigned long users = 0;
+	void *entry;
+
+	lockdep_assert_held(&mirror_lock);
+	if (write)
+		spte |= SPTE_WRITE;
+	if ((m->spte[i] & (PAGE_MASK | SPTE_WRITE)) == (spte & ~SPTE_PRESENT))
+		return true;
+	spte_drop(m, i);
+	entry = xa_load(&live_pfns, pfn);
+	if (entry)
+		users = xa_to_value(entry);
+	if (xa_err(xa_store(&live_pfns, pfn, xa_mk_value(users + 1),
+			    GFP_ATOMIC)))
+		return false;
+	WRITE_ONCE(m->spte[i], spte);
+	m->stats.live++;
+	m->stats.faults++;
+	return true;
+}
+
+/* The first live spte in [i, end), or @end; without the lock, just a hint. */
+static unsigned long next_live(struct mirror *m, unsigned long i,
+			       unsigned long end)
+{
+	while (i < end && !READ_ONCE(m->spte[i]))
+		i++;
+	return i;
+}
+
+/* What [start, end) is in the mirror; false if it is nothing. */
+static bool clip(struct mirror *m, unsigned long start, unsigned long end,
+		 unsigned long *first, unsigned long *last)
+{
+	start = max(start, m->start);
+	end = min(end, m->end);
+	if (start >= end)
+		return false;
+	*first = (start - m->start) >> PAGE_SHIFT;
+	*last = (end - m->start + PAGE_SIZE - 1) >> PAGE_SHIFT;
+	return true;
+}
+
+static void drop_range(struct mirror *m, unsigned long i, unsigned long end)
+{
+	for (i = next_live(m, i, end); i < end; i = next_live(m, i + 1, end)) {
+		spte_drop(m, i);
+		m->stats.dropped++;
+	}
+}
+
+static void protect_range(struct mirror *m, unsigned long i, unsigned long end)
+{
+	for (i = next_live(m, i, end); i < end; i = next_live(m, i + 1, end)) {
+		if (!(m->spte[i] & SPTE_WRITE))
+			continue;
+		WRITE_ONCE(m->spte[i], m->spte[i] & ~SPTE_WRITE);
+		m->stats.protected++;
+	}
+}
+
+/* As little as the event allows: an event that says too little is found so. */
+static void obey(struct mirror *m, const struct mmu_notifier_range *range,
+		 unsigned long first, unsigned long last)
+{
+	m->stats.last_event = range->event;
+	if (range->event == MMU_NOTIFY_PROTECTION_PAGE ||
+	    range->event == MMU_NOTIFY_SOFT_DIRTY)
+		protect_range(m, first, last);
+	else
+		drop_range(m, first, last);
+}
+
+/*
+ * The oracle.
+ */
+
+static void violation(struct mirror *m, const char *what, unsigned long addr,
+		      unsigned long spte, const struct cpu_entry *cpu,
+		      const char *when)
+{
+	atomic_long_inc(&all_violations);
+	if (m->stats.violations++ >= MAX_PRINTED)
+		return;
+	pr_err("==================================================================\n");
+	pr_err("WARNING: mmu_notifier_mirror: VIOLATION: %s\n", what);
+	pr_err("address %#lx, flavour %s, %s, last event %llu\n", addr,
+	       flavours[m->flavour], when, m->stats.last_event);
+	if (spte)
+		pr_err("spte: pfn %#lx%s\n", spte_pfn(spte),
+		       spte & SPTE_WRITE ? ", writable" : "");
+	if (cpu)
+		pr_err("CPU: %s %#lx%s%s\n", cpu->level, cpu->raw,
+		       cpu->present ? ", present" : "",
+		       cpu->write ? ", writable" : "");
+	dump_stack();
+	pr_err("==================================================================\n");
+	add_taint(TAINT_WARN, LOCKDEP_STILL_OK);
+	check_panic_on_warn("mmu_notifier_mirror");
+}
+
+static void entry_of_pte(struct cpu_entry *cpu, pte_t pte)
+{
+	cpu->raw = pte_val(pte);
+	cpu->level = "PTE";
+	cpu->present = pte_present(pte) && !pte_protnone(pte);
+	cpu->pfn = pte_pfn(pte);
+	cpu->write = cpu->present && pte_write(pte);
+}
+
+/*
+ * Find and lock the CPU's entry.  The upper tables stay: the caller holds a lock
+ * that whoever frees them would need, see mirror_end() and check_all().
+ */
+static void entry_lock(struct mm_struct *mm, unsigned long addr,
+		       struct cpu_entry *cpu)
+{
+	p4d_t *p4dp, p4d;
+	pgd_t *pgdp;
+	pud_t *pudp, pud;
+	pmd_t *pmdp, pmd;
+
+	memset(cpu, 0, sizeof(*cpu));
+	cpu->level = "no table";
+	pgdp = pgd_offset(mm, addr);
+	if (pgd_none_or_clear_bad(pgdp))
+		return;
+	p4dp = p4d_offset(pgdp, addr);
+	p4d = READ_ONCE(*p4dp);
+	if (!p4d_present(p4d))
+		return;
+	pudp = pud_offset(p4dp, addr);
+	pud = READ_ONCE(*pudp);
+	if (!pud_present(pud))
+		return;
+	if (pud_leaf(pud)) {
+		cpu->ptl = pud_lock(mm, pudp);
+		pud = READ_ONCE(*pudp);
+		cpu->raw = pud_val(pud);
+		cpu->level = "PUD";
+		cpu->present = pud_present(pud) && pud_leaf(pud);
+		cpu->write = cpu->present && pud_write(pud);
+		cpu->pfn = pud_pfn(pud) + ((addr & ~PUD_MASK) >> PAGE_SHIFT);
+		return;
+	}
+	pmdp = pmd_offset(pudp, addr);
+again:
+	cpu->ptl = pmd_lock(mm, pmdp);
+	pmd = READ_ONCE(*pmdp);
+	if (pmd_none(pmd) || !pmd_present(pmd) || pmd_leaf(pmd)) {
+		cpu->raw = pmd_val(pmd);
+		cpu->level = "PMD";
+		cpu->present = pmd_present(pmd) && pmd_leaf(pmd) &&
+			       !pmd_protnone(pmd);
+		cpu->write = cpu->present && pmd_write(pmd);
+		cpu->pfn = pmd_pfn(pmd) + ((addr & ~PMD_MASK) >> PAGE_SHIFT);
+		return;
+	}
+	spin_unlock(cpu->ptl);
+	cpu->map = pte_offset_map_lock(mm, pmdp, addr, &cpu->ptl);
+	if (!cpu->map) {
+		cpu->ptl = NULL;
+		goto again;
+	}
+	entry_of_pte(cpu, ptep_get(cpu->map));
+}
+
+static void entry_unlock(struct cpu_entry *cpu)
+{
+	if (cpu->ptl)
+		spin_unlock(cpu->ptl);
+	if (cpu->map)
+		pte_unmap(cpu->map);
+}
+
+/* Why may the spte not be as it is?  NULL if it may. */
+static const char *wrong(unsigned long spte, const struct cpu_entry *cpu)
+{
+	if (!cpu->present)
+		return "the CPU maps nothing there";
+	if (cpu->pfn != spte_pfn(spte))
+		return "the CPU maps another page";
+	if ((spte & SPTE_WRITE) && !cpu->write)
+		return "the CPU may not write";
+	return NULL;
+}
+
+static void check_one(struct mirror *m, unsigned long i, const char *when)
+{
+	unsigned long addr = spte_addr(m, i), flags, spte;
+	const char *what = NULL;
+	struct cpu_entry cpu;
+
+	entry_lock(m->mm, addr, &cpu);
+	spin_lock_irqsave(&mirror_lock, flags);
+	spte = m->spte[i];
+	if (spte) {
+		m->stats.checks++;
+		what = wrong(spte, &cpu);
+		if (what)
+			spte_drop(m, i);
+	}
+	spin_unlock_irqrestore(&mirror_lock, flags);
+	entry_unlock(&cpu);
+	if (what)
+		violation(m, what, addr, spte, &cpu, when);
+}
+
+static void check_range(struct mirror *m, unsigned long i, unsigned long end,
+			const char *when)
+{
+	for (i = next_live(m, i, end); i < end; i = next_live(m, i + 1, end))
+		check_one(m, i, when);
+}
+
+/*
+ * All of it, while nothing else happens to the range.  A VMA's tables are not
+ * freed under mmap_lock, those of one that is being unmapped can be.
+ */
+static void check_all(struct mirror *m, bool quiescent)
+{
+	unsigned long i, nr = (m->end - m->start) >> PAGE_SHIFT;
+	struct mm_struct *mm = m->mm;
+
+	if (!mmget_not_zero(mm))
+		return;
+	mmap_read_lock(mm);
+	for (i = next_live(m, 0, nr); i < nr; i = next_live(m, i + 1, nr)) {
+		unsigned long addr = spte_addr(m, i), flags, spte;
+
+		if (vma_lookup(mm, addr)) {
+			check_one(m, i, "on demand");
+		} else if (quiescent) {
+			spin_lock_irqsave(&mirror_lock, flags);
+			spte = m->spte[i];
+			spte_drop(m, i);
+			spin_unlock_irqrestore(&mirror_lock, flags);
+			if (spte)
+				violation(m, "there is no VMA", addr, spte,
+					  NULL, "on demand");
+		}
+		cond_resched();
+	}
+	mmap_read_unlock(mm);
+	mmput_async(mm);
+}
+
+/*
+ * A page goes back to the allocator: no spte may map it.  Any context.
+ */
+void __mmu_notifier_mirror_free(struct page *page, unsigned int order)
+{
+	unsigned long pfn = page_to_pfn(page), last = pfn + (1UL << order) - 1;
+	unsigned long i, nr, flags, spte;
+	struct mirror *m;
+
+	while (xa_find(&live_pfns, &pfn, last, XA_PRESENT)) {
+		struct mirror *owner = NULL;
+		unsigned long addr = 0;
+
+		spin_lock_irqsave(&mirror_lock, flags);
+		list_for_each_entry(m, &all_mirrors, all) {
+			nr = (m->end - m->start) >> PAGE_SHIFT;
+			for (i = next_live(m, 0, nr); i < nr;
+			     i = next_live(m, i + 1, nr)) {
+				if (spte_pfn(m->spte[i]) != pfn)
+					continue;
+				owner = m;
+				addr = spte_addr(m, i);
+				spte = m->spte[i];
+				spte_drop(m, i);
+			}
+		}
+		/* Under the lock: the mirror cannot go meanwhile. */
+		if (owner)
+			violation(owner, "the page is freed", addr, spte, NULL,
+				  "at free");
+		spin_unlock_irqrestore(&mirror_lock, flags);
+		if (pfn++ == last)
+			break;
+	}
+}
+
+/*
+ * Notifications.
+ */
+
+static int mirror_start(struct mmu_notifier *mn,
+			const struct mmu_notifier_range *range)
+{
+	struct mirror *m = container_of(mn, struct mirror, mn);
+	unsigned long first, last, flags;
+
+	if (!clip(m, range->start, range->end, &first, &last))
+		return 0;
+	spin_lock_irqsave(&mirror_lock, flags);
+	m->stats.starts++;
+	m->sections++;
+	obey(m, range, first, last);
+	spin_unlock_irqrestore(&mirror_lock, flags);
+	return 0;
+}
+
+/*
+ * The caller still holds mmap_lock, the VMA's or a reverse-map lock: the tables
+ * stay, as free_pgtables() comes after all of these.
+ */
+static void mirror_end(struct mmu_notifier *mn,
+		       const struct mmu_notifier_range *range)
+{
+	struct mirror *m = container_of(mn, struct mirror, mn);
+	unsigned long first, last, flags;
+	bool unbalanced;
+
+	if (!clip(m, range->start, range->end, &first, &last))
+		return;
+	check_range(m, first, last, "at an end");
+	spin_lock_irqsave(&mirror_lock, flags);
+	m->stats.ends++;
+	unbalanced = !m->sections;
+	if (!unbalanced)
+		m->sections--;
+	m->seq++;
+	spin_unlock_irqrestore(&mirror_lock, flags);
+	if (unbalanced)
+		violation(m, "an end without a start", range->start, 0, NULL,
+			  "at an end");
+}
+
+/* The entry is cleared, or about to be something less; its lock is held. */
+static void mirror_page(struct mmu_notifier *mn,
+			const struct mmu_notifier_range *range)
+{
+	struct mirror *m = container_of(mn, struct mirror, mn);
+	unsigned long first, last, flags;
+
+	if (!clip(m, range->start, range->end, &first, &last))
+		return;
+	spin_lock_irqsave(&mirror_lock, flags);
+	m->stats.pages++;
+	m->seq++;
+	obey(m, range, first, last);
+	spin_unlock_irqrestore(&mirror_lock, flags);
+}
+
+static void mirror_release(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+	struct mirror *m = container_of(mn, struct mirror, mn);
+	unsigned long flags;
+	bool twice;
+
+	spin_lock_irqsave(&mirror_lock, flags);
+	drop_range(m, 0, (m->end - m->start) >> PAGE_SHIFT);
+	twice = m->dead;
+	m->dead = true;
+	m->stats.releases++;
+	spin_unlock_irqrestore(&mirror_lock, flags);
+	if (twice)
+		violation(m, "released twice", m->start, 0, NULL, "at release");
+}
+
+static int young(struct mirror *m, unsigned long start, unsigned long end,
+		 bool clear, u64 *calls)
+{
+	unsigned long i, last, flags;
+	int found = 0;
+
+	if (!clip(m, start, end, &i, &last))
+		return 0;
+	spin_lock_irqsave(&mirror_lock, flags);
+	(*calls)++;
+	for (i = next_live(m, i, last); i < last; i = next_live(m, i + 1, last)) {
+		found |= m->spte[i] & SPTE_ACCESSED;
+		if (clear)
+			WRITE_ONCE(m->spte[i], m->spte[i] & ~SPTE_ACCESSED);
+	}
+	spin_unlock_irqrestore(&mirror_lock, flags);
+	return !!found;
+}
+
+static int mirror_clear_flush_young(struct mmu_notifier *mn,
+				    struct mm_struct *mm, unsigned long start,
+				    unsigned long end)
+{
+	struct mirror *m = container_of(mn, struct mirror, mn);
+
+	return young(m, start, end, true, &m->stats.clear_flush_young);
+}
+
+static int mirror_clear_young(struct mmu_notifier *mn, struct mm_struct *mm,
+			      unsigned long start, unsigned long end)
+{
+	struct mirror *m = container_of(mn, struct mirror, mn);
+
+	return young(m, start, end, true, &m->stats.clear_young);
+}
+
+static int mirror_test_young(struct mmu_notifier *mn, struct mm_struct *mm,
+			     unsigned long addr)
+{
+	struct mirror *m = container_of(mn, struct mirror, mn);
+
+	addr &= PAGE_MASK;
+	return young(m, addr, addr + PAGE_SIZE, false, &m->stats.test_young);
+}
+
+static void mirror_tlbs(struct mmu_notifier *mn, struct mm_struct *mm,
+			unsigned long start, unsigned long end)
+{
+	struct mirror *m = container_of(mn, struct mirror, mn);
+	unsigned long first, last, flags;
+
+	if (!clip(m, start & PAGE_MASK, end, &first, &last))
+		return;
+	spin_lock_irqsave(&mirror_lock, flags);
+	m->stats.flushes++;
+	m->seq++;
+	drop_range(m, first, last);
+	spin_unlock_irqrestore(&mirror_lock, flags);
+}
+
+static bool mirror_invalidate(struct mmu_interval_notifier *mni,
+			      const struct mmu_notifier_range *range,
+			      unsigned long cur_seq)
+{
+	struct mirror *m = container_of(mni, struct mirror, mni);
+	unsigned long first, last, flags;
+
+	spin_lock_irqsave(&mirror_lock, flags);
+	mmu_interval_set_seq(mni, cur_seq);
+	if (clip(m, range->start, range->end, &first, &last)) {
+		if (range->event == MMU_NOTIFY_RELEASE) {
+			m->stats.releases++;
+			m->dead = true;
+		} else {
+			m->stats.starts++;
+		}
+		obey(m, range, first, last);
+	}
+	spin_unlock_irqrestore(&mirror_lock, flags);
+	return true;
+}
+
+static const struct mmu_notifier_ops list_ops = {
+	.release = mirror_release,
+	.clear_flush_young = mirror_clear_flush_young,
+	.clear_young = mirror_clear_young,
+	.test_young = mirror_test_young,
+	.invalidate_range_start = mirror_start,
+	.invalidate_range_end = mirror_end,
+};
+
+static const struct mmu_notifier_ops page_ops = {
+	.release = mirror_release,
+	.clear_flush_young = mirror_clear_flush_young,
+	.clear_young = mirror_clear_young,
+	.test_young = mirror_test_young,
+	.invalidate_range_start = mirror_start,
+	.invalidate_range_end = mirror_end,
+	.invalidate_page = mirror_page,
+};
+
+static const struct mmu_notifier_ops tlb_ops = {
+	.release = mirror_release,
+	.arch_invalidate_secondary_tlbs = mirror_tlbs,
+};
+
+static const struct mmu_interval_notifier_ops interval_ops = {
+	.invalidate = mirror_invalidate,
+};
+
+/*
+ * Faults.
+ */
+
+/* Begin a lookup; false: wait a bit, somebody invalidates. */
+static bool lookup_begin(struct mirror *m, unsigned long *seq)
+{
+	unsigned long flags;
+	bool quiet;
+
+	if (m->flavour == MIRROR_INTERVAL) {
+		*seq = mmu_interval_read_begin(&m->mni);
+		return true;
+	}
+	spin_lock_irqsave(&mirror_lock, flags);
+	*seq = m->seq;
+	quiet = !m->sections;
+	spin_unlock_irqrestore(&mirror_lock, flags);
+	return quiet;
+}
+
+/* Under mirror_lock: was it in vain? */
+static bool lookup_retry(struct mirror *m, unsigned long seq)
+{
+	if (m->flavour == MIRROR_INTERVAL)
+		return mmu_interval_read_retry(&m->mni, seq);
+	return m->sections || m->seq != seq;
+}
+
+/* Hardware that walks the CPU's tables: what it finds is what it caches. */
+static bool tlb_fill(struct mirror *m, unsigned long i)
+{
+	struct cpu_entry cpu;
+	unsigned long flags;
+	bool ok = false;
+
+	mmap_assert_locked(m->mm);
+	entry_lock(m->mm, spte_addr(m, i), &cpu);
+	spin_lock_irqsave(&mirror_lock, flags);
+	if (cpu.present && !m->dead)
+		ok = spte_set(m, i, cpu.pfn, cpu.write);
+	spin_unlock_irqrestore(&mirror_lock, flags);
+	entry_unlock(&cpu);
+	return ok;
+}
+
+/*
+ * Fault an entry in.  The caller has a user reference to the mm.  -EAGAIN: it
+ * could not be had for all the invalidations, or was gone again.
+ */
+static int mirror_fault(struct mirror *m, unsigned long i, bool write)
+{
+	unsigned int gup = FOLL_HONOR_NUMA_FAULT | (write ? FOLL_WRITE : 0);
+	unsigned long addr = spte_addr(m, i), flags, seq;
+	struct page *page;
+	int tries = 100;
+	long ret;
+
+	while (tries--) {
+		bool ok = false, retry;
+
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (!lookup_begin(m, &seq)) {
+			schedule_timeout_uninterruptible(1);
+			continue;
+		}
+		mmap_read_lock(m->mm);
+		ret = get_user_pages_remote(m->mm, addr, 1, gup, &page, NULL);
+		if (ret == 1 && m->flavour == MIRROR_TLB)
+			ok = tlb_fill(m, i);
+		mmap_read_unlock(m->mm);
+		if (ret != 1)
+			return ret < 0 ? ret : -EFAULT;
+
+		if (m->flavour != MIRROR_TLB) {
+			spin_lock_irqsave(&mirror_lock, flags);
+			retry = lookup_retry(m, seq);
+			if (retry)
+				m->stats.retries++;
+			else if (!m->dead)
+				ok = spte_set(m, i, page_to_pfn(page), write);
+			spin_unlock_irqrestore(&mirror_lock, flags);
+		}
+		/* Only now: until then it could not become another page. */
+		put_page(page);
+		if (ok)
+			return 0;
+		if (READ_ONCE(m->dead))
+			return -ESRCH;
+	}
+	return -EAGAIN;
+}
+
+/* Read, or add 1; false if there is no entry that allows it. */
+static bool mirror_touch(struct mirror *m, unsigned long i, bool write,
+			 unsigned long offset, u64 *value)
+{
+	unsigned long flags, spte;
+	bool ok;
+	u64 *p;
+
+	spin_lock_irqsave(&mirror_lock, flags);
+	spte = m->spte[i];
+	ok = spte && (!write || (spte & SPTE_WRITE));
+	if (ok) {
+		p = (u64 *)__va((spte & PAGE_MASK) + offset);
+		*value = READ_ONCE(*p);
+		/* The process may write there too, to other bytes. */
+		if (write)
+			WRITE_ONCE(*p, *value + 1);
+		WRITE_ONCE(m->spte[i], spte | SPTE_ACCESSED);
+		if (write)
+			m->stats.writes++;
+		else
+			m->stats.reads++;
+	}
+	spin_unlock_irqrestore(&mirror_lock, flags);
+	return ok;
+}
+
+static int mirror_access_one(struct mirror *m, unsigned long i, bool write,
+			     unsigned long offset, u64 *value)
+{
+	int ret, tries = 20;
+
+	while (!mirror_touch(m, i, write, offset, value)) {
+		if (!tries--)
+			return -EAGAIN;
+		ret = mirror_fault(m, i, write);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int mirror_thread(void *data)
+{
+	struct mirror *m = data;
+	unsigned long nr = (m->end - m->start) >> PAGE_SHIFT;
+	struct mirror_threads *job = &m->job;
+	struct rnd_state rnd;
+	unsigned int n = 0;
+	u64 op, value;
+
+	while (m->threads[n] != current)
+		n++;
+	prandom_seed_state(&rnd, job->seed + n);
+	for (op = 0; !kthread_should_stop() && (!job->ops || op < job->ops); op++) {
+		unsigned long i = prandom_u32_state(&rnd) % nr;
+		bool write = prandom_u32_state(&rnd) % 100 < job->writes;
+
+		if (!mmget_not_zero(m->mm))
+			break;
+		/* Nothing need be mapped there. */
+		mirror_access_one(m, i, write, job->offset, &value);
+		mmput_async(m->mm);
+		cond_resched();
+	}
+	atomic_inc(&m->done);
+	wake_up_all(&m->wait);
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(HZ);
+	return 0;
+}
+
+static void stop_threads(struct mirror *m)
+{
+	while (m->nr_threads)
+		kthread_stop_put(m->threads[--m->nr_threads]);
+}
+
+/*
+ * The device.
+ */
+
+static long mirror_do_attach(struct mirror *m, struct mirror_attach __user *arg)
+{
+	struct mirror_attach a;
+	unsigned long flags;
+	int ret;
+
+	if (copy_from_user(&a, arg, sizeof(a)))
+		return -EFAULT;
+	if (a.flavour >= MIRROR_FLAVOURS || a.flags || a.start >= a.end ||
+	    !PAGE_ALIGNED(a.start) || !PAGE_ALIGNED(a.end) ||
+	    a.end > TASK_SIZE || a.end - a.start > MAX_RANGE)
+		return -EINVAL;
+	if (m->attached)
+		return -EBUSY;
+
+	m->spte = kvcalloc((a.end - a.start) >> PAGE_SHIFT, sizeof(*m->spte),
+			   GFP_KERNEL);
+	if (!m->spte)
+		return -ENOMEM;
+	m->start = a.start;
+	m->end = a.end;
+	m->flavour = a.flavour;
+	m->mm = current->mm;
+	m->dead = false;
+	m->sections = 0;
+	memset(&m->stats, 0, sizeof(m->stats));
+	static_branch_inc(&mmu_notifier_mirrors);
+	spin_lock_irqsave(&mirror_lock, flags);
+	list_add(&m->all, &all_mirrors);
+	spin_unlock_irqrestore(&mirror_lock, flags);
+
+	if (a.flavour == MIRROR_INTERVAL) {
+		ret = mmu_interval_notifier_insert(&m->mni, m->mm, a.start,
+						   a.end - a.start,
+						   &interval_ops);
+	} else {
+		memset(&m->mn, 0, sizeof(m->mn));
+		m->mn.ops = a.flavour == MIRROR_PAGE ? &page_ops :
+			    a.flavour == MIRROR_TLB ? &tlb_ops : &list_ops;
+		ret = mmu_notifier_register(&m->mn, m->mm);
+	}
+	if (!ret) {
+		m->attached = true;
+		return 0;
+	}
+	spin_lock_irqsave(&mirror_lock, flags);
+	list_del(&m->all);
+	spin_unlock_irqrestore(&mirror_lock, flags);
+	static_branch_dec(&mmu_notifier_mirrors);
+	kvfree(m->spte);
+	return ret;
+}
+
+static long mirror_do_detach(struct mirror *m)
+{
+	unsigned long flags;
+
+	if (!m->attached)
+		return -EINVAL;
+	stop_threads(m);
+	if (m->flavour == MIRROR_INTERVAL)
+		mmu_interval_notifier_remove(&m->mni);
+	else
+		mmu_notifier_unregister(&m->mn, m->mm);
+	spin_lock_irqsave(&mirror_lock, flags);
+	drop_range(m, 0, (m->end - m->start) >> PAGE_SHIFT);
+	list_del(&m->all);
+	spin_unlock_irqrestore(&mirror_lock, flags);
+	static_branch_dec(&mmu_notifier_mirrors);
+	kvfree(m->spte);
+	m->attached = false;
+	return 0;
+}
+
+static long mirror_do_access(struct mirror *m, struct mirror_access __user *arg)
+{
+	struct mirror_access a;
+	unsigned long i, last;
+	long ret = 0;
+	u64 value;
+
+	if (copy_from_user(&a, arg, sizeof(a)))
+		return -EFAULT;
+	if (a.start >= a.end || a.start < m->start || a.end > m->end ||
+	    !PAGE_ALIGNED(a.start) || !PAGE_ALIGNED(a.end) || a.write > 1 ||
+	    a.nofault > 1 || a.offset > PAGE_SIZE - 8 || a.offset % 8)
+		return -EINVAL;
+	if (!mmget_not_zero(m->mm))
+		return -ESRCH;
+	a.pages = 0;
+	a.sum = 0;
+	last = (a.end - m->start) >> PAGE_SHIFT;
+	for (i = (a.start - m->start) >> PAGE_SHIFT; i < last && !ret; i++) {
+		if (!a.nofault)
+			ret = mirror_access_one(m, i, a.write, a.offset, &value);
+		else if (!mirror_touch(m, i, a.write, a.offset, &value))
+			continue;
+		if (ret)
+			break;
+		a.pages++;
+		a.sum += value;
+		cond_resched();
+	}
+	mmput(m->mm);
+	if (copy_to_user(arg, &a, sizeof(a)))
+		return -EFAULT;
+	return ret;
+}
+
+static long mirror_do_threads(struct mirror *m,
+			      struct mirror_threads __user *arg)
+{
+	struct task_struct *task;
+	unsigned int i;
+
+	if (m->nr_threads)
+		return -EBUSY;
+	if (copy_from_user(&m->job, arg, sizeof(m->job)))
+		return -EFAULT;
+	if (!m->job.nr || m->job.nr > MAX_THREADS || m->job.writes > 100 ||
+	    m->job.pad || m->job.offset > PAGE_SIZE - 8 || m->job.offset % 8)
+		return -EINVAL;
+	atomic_set(&m->done, 0);
+	for (i = 0; i < m->job.nr; i++) {
+		task = kthread_create(mirror_thread, m, "mirror/%u", i);
+		if (IS_ERR(task)) {
+			stop_threads(m);
+			return PTR_ERR(task);
+		}
+		m->threads[m->nr_threads++] = get_task_struct(task);
+	}
+	for (i = 0; i < m->nr_threads; i++)
+		wake_up_process(m->threads[i]);
+	return 0;
+}
+
+static long mirror_do_stats(struct mirror *m, struct mirror_stats __user *arg)
+{
+	struct mirror_stats stats;
+	unsigned long flags;
+
+	spin_lock_irqsave(&mirror_lock, flags);
+	stats = m->stats;
+	spin_unlock_irqrestore(&mirror_lock, flags);
+#ifdef CONFIG_DEBUG_MMU_NOTIFIER
+	stats.reports = mmu_notifier_debug_reports();
+#endif
+	return copy_to_user(arg, &stats, sizeof(stats)) ? -EFAULT : 0;
+}
+
+/* Under the mutex. */
+static long mirror_command(struct mirror *m, unsigned int cmd, void __user *arg)
+{
+	if (cmd == MIRROR_ATTACH)
+		return mirror_do_attach(m, arg);
+	if (!m->attached)
+		return -EINVAL;
+
+	switch (cmd) {
+	case MIRROR_DETACH:
+		return mirror_do_detach(m);
+	case MIRROR_ACCESS:
+		return mirror_do_access(m, arg);
+	case MIRROR_THREADS:
+		return mirror_do_threads(m, arg);
+	case MIRROR_STOP:
+		if (!m->nr_threads)
+			return -EINVAL;
+		stop_threads(m);
+		return 0;
+	case MIRROR_WAIT:
+		if (!m->nr_threads || !m->job.ops)
+			return -EINVAL;
+		return wait_event_interruptible(m->wait,
+				atomic_read(&m->done) == m->nr_threads);
+	case MIRROR_CHECK:
+		check_all(m, true);
+		return put_user(READ_ONCE(m->stats.violations),
+				(u64 __user *)arg);
+	case MIRROR_STATS:
+		return mirror_do_stats(m, arg);
+	}
+	return -ENOTTY;
+}
+
+static long mirror_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct mirror *m = file->private_data;
+	long ret;
+
+	ret = mutex_lock_interruptible(&m->mutex);
+	if (ret)
+		return ret;
+	ret = mirror_command(m, cmd, (void __user *)arg);
+	mutex_unlock(&m->mutex);
+	return ret;
+}
+
+static int mirror_open(struct inode *inode, struct file *file)
+{
+	struct mirror *m = kzalloc(sizeof(*m), GFP_KERNEL);
+
+	if (!m)
+		return -ENOMEM;
+	mutex_init(&m->mutex);
+	init_waitqueue_head(&m->wait);
+	file->private_data = m;
+	return 0;
+}
+
+static int mirror_close(struct inode *inode, struct file *file)
+{
+	struct mirror *m = file->private_data;
+
+	if (m->attached)
+		mirror_do_detach(m);
+	kfree(m);
+	return 0;
+}
+
+static const struct file_operations mirror_fops = {
+	.owner = THIS_MODULE,
+	.open = mirror_open,
+	.release = mirror_close,
+	.unlocked_ioctl = mirror_ioctl,
+};
+
+static struct miscdevice mirror_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "mmu_notifier_mirror",
+	.fops = &mirror_fops,
+};
+
+static int mirrors_show(struct seq_file *s, void *unused)
+{
+	seq_printf(s, "violations %ld\n", atomic_long_read(&all_violations));
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(mirrors);
+
+static int __init mirror_init(void)
+{
+	debugfs_create_file("mmu_notifier_mirror", 0400, NULL, NULL,
+			    &mirrors_fops);
+	return misc_register(&mirror_device);
+}
+device_initcall(mirror_init);

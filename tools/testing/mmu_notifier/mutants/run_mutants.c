@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Break each hook in turn, in the ways that its kind allows, and see whether it
+ * is noticed: by the checker (CONFIG_DEBUG_MMU_NOTIFIER), by the mirror, by an
+ * assertion of a self-test or by KUnit.
+ *
+ * run_mutants SCENARIOS EQUIVALENT [SITE]: each line of SCENARIOS is a command. All
+ * are run once on the intact kernel, where they have to pass, to learn which
+ * sites each passes; then each mutant gets the commands that pass its site, the
+ * quickest first, until one notices. EQUIVALENT lists the mutants that cannot be
+ * noticed, with the reason. SITE: only the sites whose name contains it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEBUGFS		"/sys/kernel/debug/"
+#define MUTANTS		DEBUGFS "mmu_notifier_mutants/"
+#define MAX_SITES	512
+#define MAX_SCENARIOS	1024
+#define MAX_EQUIVALENT	256
+/* Nothing takes that long on an intact kernel. */
+#define HANGS_MS	20000
+
+static const char * const kinds[] = {
+	"none", "dropped", "a page short", "begins late", "ends early",
+	"comes late", "weaker event", "end dropped", "broken",
+};
+#define KIND_HEAD	3
+#define KIND_WEAK	6
+#define NR_KINDS	9
+
+struct site {
+	char name[120];
+	unsigned int kinds;
+	long hits;
+	unsigned long events;
+	int longer;
+};
+
+struct scenario {
+	char command[200];
+	int ms;
+	bool passes[MAX_SITES];
+};
+
+struct equivalent {
+	char name[120];
+	int kind;
+	char why[300];
+};
+
+static struct site sites[MAX_SITES];
+static int nr_sites;
+static struct scenario scenarios[MAX_SCENARIOS];
+static int nr_scenarios;
+static struct equivalent equivalent[MAX_EQUIVALENT];
+static int nr_equivalent;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "run_mutants: %s: %s\n", what, strerror(errno));
+	exit(2);
+}
+
+static void put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		die(path);
+	close(fd);
+}
+
+static void choose(int site, int kind)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%d %d", site, kind);
+	put(MUTANTS "select", text);
+}
+
+static void read_sites(void)
+{
+	FILE *f = fopen(MUTANTS "sites", "r");
+	struct site s;
+	int n;
+
+	if (!f)
+		die(MUTANTS "sites");
+	while (fscanf(f, "%d %119s %x %ld %lx %d", &n, s.name, &s.kinds,
+		      &s.hits, &s.events, &s.longer) == 6) {
+		if (n >= MAX_SITES)
+			die("too many sites");
+		sites[n] = s;
+		nr_sites = n;
+	}
+	fclose(f);
+}
+
+/* The number behind a word in a file; 0 if there is no such file. */
+static long counter(const char *path, const char *word)
+{
+	FILE *f = fopen(path, "r");
+	char name[64];
+	long value, found = 0;
+
+	while (f && fscanf(f, "%63s %ld", name, &value) == 2)
+		if (!strcmp(name, word))
+			found = value;
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static long reports(void)
+{
+	return counter(DEBUGFS "mmu_notifier_debug", "reports");
+}
+
+static long violations(void)
+{
+	return counter(DEBUGFS "mmu_notifier_mirror", "violations");
+}
+
+static long long now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+/*
+ * Run a command; its exit status, or -1 if it had to be killed. Left alone when
+ * it cannot even be killed: a broken kernel may keep it for ever.
+ */
+static int run(struct scenario *s, bool until_reported)
+{
+	long before = reports();
+	long long start = now_ms();
+	int status, left = 20;
+	pid_t pid = fork();
+	bool killed = false;
+
+	if (pid < 0)
+		die("fork");
+	if (!pid) {
+		int fd = open("/tmp/mutant.out", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+		setpgid(0, 0);
+		dup2(fd, 1);
+		dup2(fd, 2);
+		execl("/bin/sh", "sh", "-c", s->command, NULL);
+		_exit(127);
+	}
+	for (;;) {
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			break;
+		poll(NULL, 0, 3);
+		if (killed && !left--)
+			return -1;
+		if (!killed && (now_ms() - start > HANGS_MS ||
+				(until_reported && reports() > before &&
+				 now_ms() - start > 1000))) {
+			kill(-pid, SIGKILL);
+			kill(pid, SIGKILL);
+			killed = true;
+		}
+	}
+	s->ms = now_ms() - start;
+	if (killed || !WIFEXITED(status))
+		return -1;
+	return WEXITSTATUS(status);
+}
+
+static void show_output(void)
+{
+	FILE *f = fopen("/tmp/mutant.out", "r");
+	char line[256];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (!strstr(line, "OK ") && !strstr(line, "RUN "))
+			printf("\t%s", line);
+	if (f)
+		fclose(f);
+}
+
+/* What is there to be learnt on the intact kernel. */
+static int profile(void)
+{
+	int i, n, failed = 0;
+
+	choose(0, 0);
+	for (i = 0; i < nr_scenarios; i++) {
+		struct scenario *s = &scenarios[i];
+		long r = reports(), v = violations();
+		int status;
+
+		put(MUTANTS "reset", "1");
+		status = run(s, false);
+		read_sites();
+		for (n = 1; n <= nr_sites; n++)
+			s->passes[n] = sites[n].hits > 0;
+		if ((status && status != 4) || reports() != r ||
+		    violations() != v) {
+			printf("mutants: FAILED on the intact kernel (%d): %s\n",
+			       status, s->command);
+			show_output();
+			failed++;
+			/* It would notice anything. */
+			memset(s->passes, 0, sizeof(s->passes));
+		}
+		if (i % 25 == 24)
+			printf("mutants: %d of %d scenarios profiled\n", i + 1,
+			       nr_scenarios);
+		fflush(stdout);
+	}
+	return failed;
+}
+
+static int by_time(const void *a, const void *b)
+{
+	return ((const struct scenario *)a)->ms - ((const struct scenario *)b)->ms;
+}
+
+static struct equivalent *find_equivalent(int site, int kind)
+{
+	int i;
+
+	for (i = 0; i < nr_equivalent; i++)
+		if ((equivalent[i].kind == kind || equivalent[i].kind < 0) &&
+		    !strcmp(equivalent[i].name, sites[site].name))
+			return &equivalent[i];
+	return NULL;
+}
+
+/* Does the kind change anything at the site, as far as it was passed? */
+static bool applies(int site, int kind)
+{
+	/* PROTECTION_PAGE and SOFT_DIRTY: nothing is weaker. */
+	if (kind == KIND_WEAK && !(sites[site].events & ~(1ul << 3 | 1ul << 4)))
+		return false;
+	if (kind == KIND_HEAD && !sites[site].longer)
+		return false;
+	return true;
+}
+
+/* Who noticed, or NULL. */
+static const char *try_mutant(int site, int kind, int *tried, char *where)
+{
+	const char *who = NULL;
+	int i;
+
+	*tried = 0;
+	for (i = 0; i < nr_scenarios && !who; i++) {
+		struct scenario *s = &scenarios[i];
+		int status, ms = s->ms;
+		long r, v;
+
+		if (!s->passes[site])
+			continue;
+		r = reports();
+		v = violations();
+		choose(site, kind);
+		status = run(s, true);
+		choose(0, 0);
+		s->ms = ms;
+		(*tried)++;
+		if (violations() > v)
+			who = reports() > r ? "checker+mirror" : "mirror";
+		else if (reports() > r)
+			who = "checker";
+		else if (status && status != 4)
+			who = strstr(s->command, "kunit") ? "KUnit" :
+			      status < 0 ? "hang" : "self-test";
+		if (who)
+			snprintf(where, 80, "%.79s", s->command);
+	}
+	return who;
+}
+
+static void read_lists(const char *list, const char *same)
+{
+	FILE *f = fopen(list, "r");
+	char line[600], kind[40];
+	int i;
+
+	if (!f)
+		die(list);
+	while (fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = 0;
+		if (*line && *line != '#' && nr_scenarios < MAX_SCENARIOS)
+			snprintf(scenarios[nr_scenarios++].command, 200, "%.199s", line);
+	}
+	fclose(f);
+
+	f = fopen(same, "r");
+	if (!f)
+		die(same);
+	while (fgets(line, sizeof(line), f)) {
+		struct equivalent *e = &equivalent[nr_equivalent];
+
+		if (sscanf(line, "%119[^|]|%39[^|]|%299[^\n]", e->name, kind, e->why) != 3)
+			continue;
+		e->kind = -1;
+		for (i = 1; i < NR_KINDS; i++)
+			if (!strcmp(kinds[i], kind))
+				e->kind = i;
+		if (*line == '#' || ++nr_equivalent == MAX_EQUIVALENT)
+			continue;
+	}
+	fclose(f);
+}
+
+int main(int argc, char **argv)
+{
+	int caught = 0, missed = 0, argued = 0, unreached = 0, failed, site, kind;
+	int tried;
+	char where[80];
+
+	if (argc < 3)
+		die("usage: run_mutants SCENARIOS EQUIVALENT [SITE]");
+	signal(SIGPIPE, SIG_IGN);
+	read_lists(argv[1], argv[2]);
+	read_sites();
+	printf("mutants: %d sites, %d scenarios\n", nr_sites, nr_scenarios);
+	failed = profile();
+	qsort(scenarios, nr_scenarios, sizeof(*scenarios), by_time);
+
+	for (site = 1; site <= nr_sites; site++) {
+		if (argc > 3 && !strstr(sites[site].name, argv[3]))
+			continue;
+		for (kind = 1; kind < NR_KINDS; kind++) {
+			struct equivalent *e;
+			const char *who;
+
+			if (!(sites[site].kinds & 1u << kind))
+				continue;
+			e = find_equivalent(site, kind);
+			if (!applies(site, kind))
+				continue;
+			who = try_mutant(site, kind, &tried, where);
+			if (who && e) {
+				printf("NOT EQUIVALENT %s | %s: caught by %s: %s\n",
+				       sites[site].name, kinds[kind], who, where);
+				failed++;
+			} else if (who) {
+				caught++;
+				printf("caught %s | %s | %s | %d | %s\n",
+				       sites[site].name, kinds[kind], who, tried, where);
+			} else if (e) {
+				argued++;
+				printf("equivalent %s | %s | %s\n",
+				       sites[site].name, kinds[kind], e->why);
+			} else if (tried) {
+				missed++;
+				printf("SURVIVED %s | %s | %d scenarios\n",
+				       sites[site].name, kinds[kind], tried);
+			} else {
+				unreached++;
+				printf("UNREACHED %s | %s\n", sites[site].name,
+				       kinds[kind]);
+			}
+			fflush(stdout);
+		}
+	}
+	printf("mutants: %d caught, %d equivalent, %d survived, %d unreached, %d scenarios failed\n",
+	       caught, argued, missed, unreached, failed);
+	return missed || unreached || failed || !caught;
+}

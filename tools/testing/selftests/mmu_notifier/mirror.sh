@@ -1,0 +1,41 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# What mirror_test and mirror_random want to find: swap, an ext4 file system, and
+# one with DAX if there is persistent memory. Then the test, with the options
+# given; mirror.sh -r OPTION... runs mirror_random.
+set -eu
+
+dir=$(dirname "$0")
+skip() {
+	echo "skip: $*"
+	exit 4
+}
+
+mkfs() {
+	mke2fs -F -b 4096 "$1" >/dev/null 2>&1 || mke2fs -F "$1" >/dev/null
+}
+
+[ "$(id -u)" = 0 ] || skip "must be root"
+[ -c /dev/mmu_notifier_mirror ] || skip "needs CONFIG_MMU_NOTIFIER_MIRROR"
+if [ -b /dev/zram0 ] && ! grep -q zram0 /proc/swaps; then
+	echo 256M >/sys/block/zram0/disksize
+	mkswap /dev/zram0 >/dev/null
+	swapon /dev/zram0
+fi
+if [ -b /dev/ram0 ] && [ ! -d /tmp/mirror_ext4 ]; then
+	mkdir /tmp/mirror_ext4
+	{ mkfs /dev/ram0 && mount -t ext4 /dev/ram0 /tmp/mirror_ext4; } ||
+		rmdir /tmp/mirror_ext4
+fi
+if [ -b /dev/pmem0 ] && [ ! -d /tmp/mirror_dax ]; then
+	mkdir /tmp/mirror_dax
+	{ mkfs /dev/pmem0 && mount -t ext4 -o dax /dev/pmem0 /tmp/mirror_dax; } ||
+		rmdir /tmp/mirror_dax
+fi
+
+test=mirror_test
+if [ "${1-}" = -r ]; then
+	test=mirror_random
+	shift
+fi
+exec "$dir/$test" "$@"

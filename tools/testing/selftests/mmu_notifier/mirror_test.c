@@ -1,0 +1,2630 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What can happen to a page, to each kind of page, as a secondary MMU sees it.
+ *
+ * A scenario maps memory, lets a mirror (/dev/mmu_notifier_mirror) fault all of
+ * it in, does one thing to it, and then looks whether the mirror was told, in
+ * the way that its flavour has, whether it has let go of what it had to, and
+ * whether CPU and mirror see the same, and the right, contents. What leaves the
+ * contents alone is done again while kernel threads work through the mirror:
+ * none of their additions may be lost.
+ *
+ * Skipped is only what the kernel or the machine does not have.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/compiler.h>
+#include <linux/fs.h>
+#include <linux/perf_event.h>
+#include <linux/userfaultfd.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <sys/stat.h>
+#include <sys/swap.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../kselftest_harness.h"
+#include "lib/test_hmm_uapi.h"
+#include "mirror_util.h"
+
+/* Aligned to everything; nothing else is mapped around there. */
+#define BASE		((char *)0x100000000000)
+#define ELSEWHERE	((char *)0x110000000000)
+
+/* Where in a page who keeps a number. */
+#define PATTERN		0	/* written by the CPU, once */
+#define COUNT		8	/* the mirror's additions, of all pages alike */
+#define BUSY		16	/* those of the mirror's threads */
+
+#define CGROUP		"/sys/fs/cgroup/mirror_test"
+#define KSM		"/sys/kernel/mm/ksm/"
+
+/* As in the kernel. */
+enum mmu_notifier_event {
+	MMU_NOTIFY_UNMAP,
+	MMU_NOTIFY_CLEAR,
+	MMU_NOTIFY_PROTECTION_VMA,
+	MMU_NOTIFY_PROTECTION_PAGE,
+	MMU_NOTIFY_SOFT_DIRTY,
+	MMU_NOTIFY_RELEASE,
+	MMU_NOTIFY_MIGRATE,
+	MMU_NOTIFY_EXCLUSIVE,
+	ANY_EVENT,
+};
+
+/* A section, or where the kernel changes one page: invalidate_page. */
+enum how { SECTION, ONE_PAGE };
+
+enum effect { DROPS, PROTECTS };
+
+/* What the CPU finds where something was taken away. */
+enum after { GONE, ZERO, KEPT };
+
+struct world {
+	struct __test_metadata *test;
+	const struct kind *kind;
+	unsigned int flavour;
+	int mirror;
+	int file;
+	int pagemap;
+	char *mem;
+	size_t len;		/* of what has contents */
+	uint64_t count;		/* expected at COUNT */
+	uint64_t busy;		/* expected at BUSY, of all pages together */
+	bool alike;		/* all pages have the same PATTERN */
+	struct mirror_stats before;
+};
+
+static bool have_swap(void)
+{
+	char text[512];
+	int fd = open("/proc/swaps", O_RDONLY | O_CLOEXEC);
+	ssize_t len = read(fd, text, sizeof(text) - 1);
+
+	close(fd);
+	return len > 0 && memchr(text, '/', len);
+}
+
+static bool have_two_nodes(void)
+{
+	return !access("/sys/devices/system/node/node1", F_OK);
+}
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+static volatile uint64_t *word(char *mem, size_t page, size_t offset)
+{
+	return (volatile uint64_t *)(mem + page * PAGE + offset);
+}
+
+static uint64_t pattern(const struct world *w, size_t page)
+{
+	return 0x9e3779b97f4a7c15ull * (w->alike ? 1 : page + 1);
+}
+
+/* The entry of a page in /proc/self/pagemap. */
+#define PM_PRESENT	0x8000000000000000ull
+#define PM_SOFT_DIRTY	0x0080000000000000ull
+#define PM_PFN		0x007fffffffffffffull
+
+static uint64_t pagemap(struct world *w, const char *addr)
+{
+	uint64_t entry = 0;
+
+	if (pread(w->pagemap, &entry, 8, (uintptr_t)addr / PAGE * 8) != 8)
+		return 0;
+	return entry;
+}
+
+static bool is_huge(struct world *w, char *addr)
+{
+	struct page_region region;
+	struct pm_scan_arg scan = {
+		.size = sizeof(scan),
+		.start = (uintptr_t)addr,
+		.end = (uintptr_t)addr + PAGE,
+		.vec = (uintptr_t)&region,
+		.vec_len = 1,
+		.category_mask = PAGE_IS_HUGE,
+		.return_mask = PAGE_IS_HUGE,
+	};
+
+	return ioctl(w->pagemap, PAGEMAP_SCAN, &scan) == 1;
+}
+
+/* Folios that wait in the per-CPU batches of the LRU are not found by many. */
+static void drain_lru(void)
+{
+	put("/proc/sys/vm/drop_caches", "1");
+}
+
+static struct mirror_stats stats(struct world *w)
+{
+	struct __test_metadata *_metadata = w->test;
+	struct mirror_stats s = {};
+
+	ASSERT_EQ(0, ioctl(w->mirror, MIRROR_STATS, &s));
+	return s;
+}
+
+static void mark(struct world *w)
+{
+	w->before = stats(w);
+}
+
+/* How many pages the mirror could touch; with @sum of what it read there. */
+static uint64_t mirror(struct world *w, char *mem, size_t len, bool write, bool nofault,
+		       size_t offset, uint64_t *sum)
+{
+	struct mirror_access access = {
+		.start = (uintptr_t)mem,
+		.end = (uintptr_t)mem + len,
+		.write = write,
+		.nofault = nofault,
+		.offset = offset,
+	};
+
+	/* An error says that it did not touch all of them. */
+	if (ioctl(w->mirror, MIRROR_ACCESS, &access) && access.pages == len / PAGE)
+		access.pages = 0;
+	if (sum)
+		*sum = access.sum;
+	return access.pages;
+}
+
+static uint64_t mirror_reads(struct world *w, char *mem, size_t len)
+{
+	return mirror(w, mem, len, false, false, COUNT, NULL);
+}
+
+/* How many pages the mirror has entries for: writable ones, or any. */
+static uint64_t entries(struct world *w, bool writable)
+{
+	/* Nobody looks at the number there. */
+	return mirror(w, w->mem, w->len, writable, true, BUSY + 8, NULL);
+}
+
+static void attach_range(struct world *w, char *start, size_t len)
+{
+	struct __test_metadata *_metadata = w->test;
+	struct mirror_attach attach = {
+		.start = (uintptr_t)start,
+		.end = (uintptr_t)start + len,
+		.flavour = w->flavour,
+	};
+
+	ASSERT_EQ(0, ioctl(w->mirror, MIRROR_ATTACH, &attach));
+	mark(w);
+}
+
+static void attach(struct world *w)
+{
+	attach_range(w, w->mem, w->kind->len);
+}
+
+/* Every page is written to through the mirror, and so mapped by it. */
+static void touch(struct world *w)
+{
+	struct __test_metadata *_metadata = w->test;
+
+	ASSERT_EQ(w->len / PAGE, mirror(w, w->mem, w->len, true, false, COUNT, NULL));
+	w->count++;
+}
+
+/* Nothing of the mirror's is stale, and no checker has found anything. */
+static void check(struct world *w)
+{
+	struct __test_metadata *_metadata = w->test;
+	struct mirror_stats s;
+	uint64_t violations;
+
+	ASSERT_EQ(0, ioctl(w->mirror, MIRROR_CHECK, &violations));
+	s = stats(w);
+	EXPECT_EQ(0, violations);
+	EXPECT_EQ(0, s.violations);
+	EXPECT_EQ(w->before.reports, s.reports);
+}
+
+/* The contents of all pages, which may have moved to @mem, as the CPU sees them. */
+static void verify_cpu(struct world *w, char *mem)
+{
+	struct __test_metadata *_metadata = w->test;
+	size_t page, wrong = 0, lost = 0;
+	uint64_t busy = 0;
+
+	for (page = 0; page < w->len / PAGE; page++) {
+		wrong += *word(mem, page, PATTERN) != pattern(w, page);
+		lost += *word(mem, page, COUNT) != w->count;
+		busy += *word(mem, page, BUSY);
+	}
+	EXPECT_EQ(0, wrong);
+	EXPECT_EQ(0, lost);
+	EXPECT_EQ(w->busy, busy);
+}
+
+static void verify(struct world *w)
+{
+	struct __test_metadata *_metadata = w->test;
+	uint64_t sum;
+
+	verify_cpu(w, w->mem);
+	EXPECT_EQ(w->len / PAGE, mirror(w, w->mem, w->len, false, false, COUNT, &sum));
+	EXPECT_EQ(w->count * (w->len / PAGE), sum);
+	check(w);
+}
+
+/* All pages are as if nobody had ever written to them. */
+static void verify_zero(struct world *w)
+{
+	struct __test_metadata *_metadata = w->test;
+	size_t page, wrong = 0;
+	uint64_t sum;
+
+	EXPECT_EQ(w->len / PAGE, mirror(w, w->mem, w->len, false, false, COUNT, &sum));
+	EXPECT_EQ(0, sum);
+	for (page = 0; page < w->len / PAGE; page++)
+		wrong += !!*word(w->mem, page, PATTERN);
+	EXPECT_EQ(0, wrong);
+	check(w);
+}
+
+static bool told(struct world *w, const struct mirror_stats *s, enum how by)
+{
+	if (w->flavour == MIRROR_TLB)
+		return s->flushes > w->before.flushes;
+	if (w->flavour == MIRROR_PAGE && by == ONE_PAGE)
+		return s->pages > w->before.pages;
+	return s->starts > w->before.starts;
+}
+
+/* Since mark(), the mirror was told in the way that its flavour has. */
+static void expect_told(struct world *w, enum how by, enum mmu_notifier_event event)
+{
+	struct __test_metadata *_metadata = w->test;
+	struct mirror_stats s = stats(w);
+
+	EXPECT_TRUE(told(w, &s, by)) {
+		TH_LOG("starts +%llu pages +%llu flushes +%llu",
+		       s.starts - w->before.starts, s.pages - w->before.pages,
+		       s.flushes - w->before.flushes);
+	}
+	if (w->flavour == MIRROR_LIST || w->flavour == MIRROR_PAGE)
+		EXPECT_EQ(s.starts, s.ends);
+	if (w->flavour == MIRROR_PAGE && by == ONE_PAGE)
+		EXPECT_EQ(w->before.starts, s.starts);
+	if (w->flavour != MIRROR_PAGE)
+		EXPECT_EQ(0, s.pages);
+	if (w->flavour != MIRROR_TLB)
+		EXPECT_EQ(0, s.flushes);
+	if (w->flavour != MIRROR_TLB && event != ANY_EVENT)
+		EXPECT_EQ(event, s.last_event);
+}
+
+static void expect_effect(struct world *w, enum effect effect)
+{
+	struct __test_metadata *_metadata = w->test;
+
+	EXPECT_EQ(0, entries(w, effect == PROTECTS));
+}
+
+/* Kernel threads read and write through the mirror, from here to idle(). */
+static void busy(struct world *w)
+{
+	struct __test_metadata *_metadata = w->test;
+	struct mirror_threads threads = {
+		.nr = 2,
+		.seed = 1,
+		.writes = 50,
+		.offset = BUSY,
+	};
+	struct mirror_stats s;
+	double end = now() + 5;
+
+	mark(w);
+	ASSERT_EQ(0, ioctl(w->mirror, MIRROR_THREADS, &threads));
+	do {
+		s = stats(w);
+	} while (s.writes == w->before.writes && now() < end && !usleep(500));
+	ASSERT_NE(s.writes, w->before.writes);
+}
+
+static void idle(struct world *w)
+{
+	struct __test_metadata *_metadata = w->test;
+	struct mirror_stats s;
+
+	ASSERT_EQ(0, ioctl(w->mirror, MIRROR_STOP));
+	s = stats(w);
+	w->busy += s.writes - w->before.writes;
+}
+
+static char *map_at(struct world *w, char *where)
+{
+	return mmap(where, w->kind->len, PROT_READ | PROT_WRITE,
+		    w->kind->flags | MAP_FIXED_NOREPLACE, w->file, 0);
+}
+
+static void fill(struct world *w)
+{
+	size_t page;
+
+	for (page = 0; page < w->len / PAGE; page++)
+		*word(w->mem, page, PATTERN) = pattern(w, page);
+}
+
+static int collapse(char *mem)
+{
+	int tries = 20, ret;
+
+	/* EAGAIN: a page was just being used. */
+	do {
+		ret = madvise(mem, HUGE, MADV_COLLAPSE);
+	} while (ret && errno == EAGAIN && tries-- && !usleep(1000));
+	return ret;
+}
+
+/* The mirror's device, but neither memory nor a mirror of it yet. */
+static void begin(struct world *w, struct __test_metadata *_metadata, unsigned int flavour)
+{
+	w->test = _metadata;
+	w->flavour = flavour;
+	w->file = -1;
+	w->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, w->pagemap);
+	w->mirror = open("/dev/mmu_notifier_mirror", O_RDWR | O_CLOEXEC);
+	if (w->mirror < 0)
+		SKIP(return, "needs CONFIG_MMU_NOTIFIER_MIRROR");
+}
+
+static void make_memory(struct world *w, unsigned int kind)
+{
+	struct __test_metadata *_metadata = w->test;
+	const char *what = missing(kind);
+
+	if (what)
+		SKIP(return, "%s", what);
+	w->kind = &kinds[kind];
+	if (w->kind->backing != NO_FILE) {
+		w->file = memory_file(w->kind);
+		ASSERT_LE(0, w->file);
+	}
+	w->mem = map_at(w, BASE);
+	ASSERT_EQ(BASE, w->mem);
+	w->len = kind == HUGETLB_GIGA ? HUGE : w->kind->len;
+	if (w->kind->huge || kind == MTHP)
+		ASSERT_EQ(0, madvise(w->mem, w->len, MADV_HUGEPAGE));
+	fill(w);
+	if (w->kind->huge) {
+		ASSERT_EQ(0, collapse(w->mem));
+		/* A file's huge page is mapped when it is used. */
+		verify_cpu(w, w->mem);
+		ASSERT_TRUE(is_huge(w, w->mem));
+	}
+}
+
+static void setup(struct world *w, struct __test_metadata *test, unsigned int kind,
+		  unsigned int flavour)
+{
+	begin(w, test, flavour);
+	if (test->exit_code)
+		return;
+	make_memory(w, kind);
+	if (test->exit_code)
+		return;
+	attach(w);
+	touch(w);
+}
+
+static void finish(struct world *w)
+{
+	close(w->mirror);
+	close(w->pagemap);
+	if (w->file >= 0)
+		close(w->file);
+}
+
+static enum how rmap_how(const struct world *w)
+{
+	/* What works on a folio tells of all of it. */
+	return w->kind->page == PAGE ? ONE_PAGE : SECTION;
+}
+
+typedef int (*operation)(struct world *w);
+
+/* What leaves the contents as they are. */
+static void keeps(struct world *w, operation op, enum how by, enum mmu_notifier_event event,
+		  enum effect effect)
+{
+	struct __test_metadata *_metadata = w->test;
+	int i;
+
+	mark(w);
+	ASSERT_EQ(0, op(w)) {
+		TH_LOG("%s", strerror(errno));
+	}
+	expect_told(w, by, event);
+	expect_effect(w, effect);
+	verify(w);
+	touch(w);
+	verify(w);
+
+	busy(w);
+	for (i = 0; i < 5; i++)
+		op(w);
+	idle(w);
+	verify(w);
+}
+
+/* What takes pages, or their mapping, away. */
+static void loses(struct world *w, operation op, enum mmu_notifier_event event,
+		  enum after after)
+{
+	struct __test_metadata *_metadata = w->test;
+
+	mark(w);
+	ASSERT_EQ(0, op(w)) {
+		TH_LOG("%s", strerror(errno));
+	}
+	expect_told(w, SECTION, event);
+	expect_effect(w, DROPS);
+	check(w);
+	switch (after) {
+	case GONE:
+		EXPECT_EQ(0, mirror_reads(w, w->mem, w->len));
+		break;
+	case ZERO:
+		verify_zero(w);
+		break;
+	case KEPT:
+		verify(w);
+		break;
+	}
+	check(w);
+}
+
+/* A child that waits, with all that fork() left it, until told to look. */
+struct child {
+	pid_t pid;
+	int pipe[2];
+};
+
+/* In the child: false; it calls child_waits() before it exits. */
+static bool fork_child(struct world *w, struct child *child)
+{
+	struct __test_metadata *_metadata = w->test;
+
+	ASSERT_EQ(0, pipe(child->pipe));
+	child->pid = fork();
+	ASSERT_LE(0, child->pid);
+	if (!child->pid) {
+		close(child->pipe[1]);
+		return false;
+	}
+	close(child->pipe[0]);
+	return true;
+}
+
+static void child_waits(struct child *child)
+{
+	char c;
+
+	while (read(child->pipe[0], &c, 1) < 0 && errno == EINTR)
+		;
+}
+
+static int child_ends(struct child *child)
+{
+	int status = -1;
+
+	if (child->pid <= 0)
+		return 0;
+	close(child->pipe[1]);
+	waitpid(child->pid, &status, 0);
+	child->pid = 0;
+	return status;
+}
+
+/* Variants: each of the flavours, with one kind of memory. */
+#define FLAVOURS(fixture, name, k)						\
+	struct world;								\
+	FIXTURE_VARIANT_ADD(fixture, name##_list)				\
+	{ .kind = k, .flavour = MIRROR_LIST };					\
+	FIXTURE_VARIANT_ADD(fixture, name##_page)				\
+	{ .kind = k, .flavour = MIRROR_PAGE };					\
+	FIXTURE_VARIANT_ADD(fixture, name##_interval)				\
+	{ .kind = k, .flavour = MIRROR_INTERVAL };				\
+	FIXTURE_VARIANT_ADD(fixture, name##_tlb)				\
+	{ .kind = k, .flavour = MIRROR_TLB }
+
+/* A fixture of memory that is filled, mirrored and mapped by the mirror. */
+#define MIRRORED(fixture)							\
+	FIXTURE(fixture) { struct world w; };					\
+	FIXTURE_VARIANT(fixture) { unsigned int kind; unsigned int flavour; };	\
+	FIXTURE_SETUP(fixture)							\
+	{ setup(&self->w, _metadata, variant->kind, variant->flavour); }	\
+	FIXTURE_TEARDOWN(fixture)						\
+	{ finish(&self->w); }							\
+	struct world
+
+static int do_munmap(struct world *w)
+{
+	return munmap(w->mem, w->kind->len);
+}
+
+static int do_map_over(struct world *w)
+{
+	char *p = mmap(w->mem, w->len, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+	return p == w->mem ? 0 : -1;
+}
+
+static int do_dontneed(struct world *w)
+{
+	return madvise(w->mem, w->len, MADV_DONTNEED);
+}
+
+static int protect(struct world *w, int prot)
+{
+	return mprotect(w->mem, w->len, prot);
+}
+
+static int move(struct world *w, char *from, char *to)
+{
+	char *p = mremap(from, w->kind->len, w->kind->len, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+
+	return p == to ? 0 : -1;
+}
+
+static int do_pageout(struct world *w)
+{
+	return madvise(w->mem, w->len, MADV_PAGEOUT);
+}
+
+static int do_soft_dirty(struct world *w)
+{
+	return put("/proc/self/clear_refs", "4");
+}
+
+static int node;
+
+/* To the other node, and back at the next call. */
+static int do_move_pages(struct world *w)
+{
+	static void *pages[512];
+	static int nodes[512], status[512];
+	size_t i, step = w->kind->page, nr = w->len / step;
+	int moved = 0;
+
+	node = !node;
+	for (i = 0; i < nr; i++) {
+		pages[i] = w->mem + i * step;
+		nodes[i] = node;
+	}
+	if (syscall(__NR_move_pages, 0, nr, pages, nodes, status, MPOL_MF_MOVE_ALL) < 0)
+		return -1;
+	for (i = 0; i < nr; i++)
+		moved += status[i] == node;
+	errno = EBUSY;
+	return moved == nr ? 0 : -1;
+}
+
+/* fixture any: what can be done to all kinds of memory alike */
+MIRRORED(any);
+FLAVOURS(any, anon, ANON);
+FLAVOURS(any, file_private, FILE_PRIVATE);
+FLAVOURS(any, file_shared, FILE_SHARED);
+FLAVOURS(any, shmem, SHMEM);
+FLAVOURS(any, memfd, MEM_FD);
+FLAVOURS(any, mthp, MTHP);
+FLAVOURS(any, thp, ANON_THP);
+FLAVOURS(any, shmem_thp, SHMEM_THP);
+FLAVOURS(any, hugetlb_private, HUGETLB_PRIVATE);
+FLAVOURS(any, hugetlb_shared, HUGETLB_SHARED);
+
+TEST_F(any, munmap)
+{
+	loses(&self->w, do_munmap, MMU_NOTIFY_UNMAP, GONE);
+}
+
+TEST_F(any, munmap_busy)
+{
+	struct world *w = &self->w;
+
+	busy(w);
+	ASSERT_EQ(0, do_munmap(w));
+	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	idle(w);
+	expect_effect(w, DROPS);
+	check(w);
+}
+
+TEST_F(any, map_over)
+{
+	loses(&self->w, do_map_over, MMU_NOTIFY_UNMAP, ZERO);
+}
+
+TEST_F(any, dontneed)
+{
+	loses(&self->w, do_dontneed, MMU_NOTIFY_CLEAR, self->w.kind->shared ? KEPT : ZERO);
+}
+
+TEST_F(any, mprotect_readonly)
+{
+	struct world *w = &self->w;
+	int i;
+
+	mark(w);
+	ASSERT_EQ(0, protect(w, PROT_READ));
+	expect_told(w, SECTION, MMU_NOTIFY_PROTECTION_VMA);
+	expect_effect(w, PROTECTS);
+	EXPECT_EQ(0, mirror(w, w->mem, w->len, true, false, COUNT, NULL));
+	verify(w);
+	ASSERT_EQ(0, protect(w, PROT_READ | PROT_WRITE));
+	touch(w);
+	verify(w);
+
+	busy(w);
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(0, protect(w, PROT_READ));
+		ASSERT_EQ(0, protect(w, PROT_READ | PROT_WRITE));
+	}
+	idle(w);
+	verify(w);
+}
+
+TEST_F(any, mprotect_none)
+{
+	struct world *w = &self->w;
+	int i;
+
+	mark(w);
+	ASSERT_EQ(0, protect(w, PROT_NONE));
+	expect_told(w, SECTION, MMU_NOTIFY_PROTECTION_VMA);
+	expect_effect(w, DROPS);
+	EXPECT_EQ(0, mirror_reads(w, w->mem, w->len));
+	check(w);
+	ASSERT_EQ(0, protect(w, PROT_READ | PROT_WRITE));
+	touch(w);
+	verify(w);
+
+	busy(w);
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(0, protect(w, PROT_NONE));
+		ASSERT_EQ(0, protect(w, PROT_READ | PROT_WRITE));
+	}
+	idle(w);
+	verify(w);
+}
+
+TEST_F(any, mremap_move)
+{
+	struct world *w = &self->w;
+	int i;
+
+	mark(w);
+	ASSERT_EQ(0, move(w, w->mem, ELSEWHERE));
+	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	expect_effect(w, DROPS);
+	EXPECT_EQ(0, mirror_reads(w, w->mem, w->len));
+	verify_cpu(w, ELSEWHERE);
+	check(w);
+	ASSERT_EQ(0, move(w, ELSEWHERE, w->mem));
+	verify(w);
+
+	busy(w);
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(0, move(w, w->mem, ELSEWHERE));
+		ASSERT_EQ(0, move(w, ELSEWHERE, w->mem));
+	}
+	idle(w);
+	verify(w);
+}
+
+TEST_F(any, move_pages)
+{
+	if (!have_two_nodes())
+		SKIP(return, "needs two nodes (numa=fake=2)");
+	drain_lru();
+	/* Now all are on one node, wherever they were. */
+	do_move_pages(&self->w);
+	touch(&self->w);
+	keeps(&self->w, do_move_pages, rmap_how(&self->w), MMU_NOTIFY_CLEAR, DROPS);
+}
+
+/* The child goes with all it has; the mirror is open in its parent too. */
+TEST_F(any, exit)
+{
+	struct world *w = &self->w;
+	struct world other = *w;
+	struct child child;
+	struct mirror_stats s;
+
+	other.mirror = open("/dev/mmu_notifier_mirror", O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, other.mirror);
+	if (!fork_child(w, &child)) {
+		attach(&other);
+		touch(&other);
+		busy(&other);
+		_exit(0);
+	}
+	EXPECT_EQ(0, child_ends(&child));
+	ASSERT_EQ(0, ioctl(other.mirror, MIRROR_STOP));
+	s = stats(&other);
+	EXPECT_EQ(1, s.releases);
+	EXPECT_EQ(0, s.live);
+	EXPECT_EQ(0, s.violations);
+	EXPECT_EQ(0, mirror_reads(&other, w->mem, w->len));
+	/* Telling it a second time would be a violation. */
+	EXPECT_EQ(0, ioctl(other.mirror, MIRROR_DETACH));
+	close(other.mirror);
+}
+
+TEST_F(any, detach_busy)
+{
+	struct world *w = &self->w;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		busy(w);
+		ASSERT_EQ(0, protect(w, PROT_READ));
+		ASSERT_EQ(0, protect(w, PROT_READ | PROT_WRITE));
+		idle(w);
+		check(w);
+		ASSERT_EQ(0, ioctl(w->mirror, MIRROR_DETACH));
+		verify_cpu(w, w->mem);
+		attach(w);
+		touch(w);
+	}
+}
+
+/* fixture lru: what is on the LRU lists, and in soft-dirty's sight: no hugetlb */
+MIRRORED(lru);
+FLAVOURS(lru, anon, ANON);
+FLAVOURS(lru, file_private, FILE_PRIVATE);
+FLAVOURS(lru, file_shared, FILE_SHARED);
+FLAVOURS(lru, shmem, SHMEM);
+FLAVOURS(lru, memfd, MEM_FD);
+FLAVOURS(lru, mthp, MTHP);
+FLAVOURS(lru, thp, ANON_THP);
+FLAVOURS(lru, shmem_thp, SHMEM_THP);
+
+TEST_F(lru, pageout)
+{
+	if (!have_swap())
+		SKIP(return, "needs swap, see mirror.sh");
+	drain_lru();
+	keeps(&self->w, do_pageout, rmap_how(&self->w), MMU_NOTIFY_CLEAR, DROPS);
+}
+
+TEST_F(lru, soft_dirty)
+{
+	struct world *w = &self->w;
+	size_t page, dirty = 0;
+
+	if (!(pagemap(w, w->mem) & PM_SOFT_DIRTY))
+		SKIP(return, "needs CONFIG_MEM_SOFT_DIRTY");
+	keeps(w, do_soft_dirty, SECTION, MMU_NOTIFY_SOFT_DIRTY, PROTECTS);
+
+	/* A write through the mirror is a write. */
+	touch(w);
+	ASSERT_EQ(0, do_soft_dirty(w));
+	for (page = 0; page < w->len / PAGE; page++)
+		dirty += !!(pagemap(w, w->mem + page * PAGE) & PM_SOFT_DIRTY);
+	EXPECT_EQ(0, dirty);
+	touch(w);
+	for (page = 0; page < w->len / PAGE; page++)
+		dirty += !!(pagemap(w, w->mem + page * PAGE) & PM_SOFT_DIRTY);
+	EXPECT_EQ(w->len / PAGE, dirty);
+}
+
+static int do_compact(struct world *w)
+{
+	return put("/proc/sys/vm/compact_memory", "1");
+}
+
+/* Nobody can say whose pages compaction moves. */
+TEST_F(lru, compaction)
+{
+	struct world *w = &self->w;
+
+	if (do_compact(w))
+		SKIP(return, "needs CONFIG_COMPACTION");
+	verify(w);
+	busy(w);
+	do_compact(w);
+	idle(w);
+	verify(w);
+}
+
+static int do_soft_offline(struct world *w)
+{
+	return madvise(w->mem, PAGE, MADV_SOFT_OFFLINE);
+}
+
+/* The page that fails, and all others of its folio, are replaced. */
+TEST_F(lru, soft_offline)
+{
+	struct world *w = &self->w;
+
+	if (access("/proc/sys/vm/memory_failure_recovery", F_OK))
+		SKIP(return, "needs CONFIG_MEMORY_FAILURE");
+	drain_lru();
+	mark(w);
+	ASSERT_EQ(0, do_soft_offline(w));
+	/* The page cache's clean pages are dropped, all else migrates. */
+	expect_told(w, rmap_how(w), MMU_NOTIFY_CLEAR);
+	verify(w);
+}
+
+static int enter_cgroup(void)
+{
+	put("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
+	if (mkdir(CGROUP, 0755) && errno != EEXIST)
+		return -1;
+	if (access(CGROUP "/memory.reclaim", W_OK))
+		return -1;
+	return put(CGROUP "/cgroup.procs", "%d", getpid());
+}
+
+static void leave_cgroup(void)
+{
+	put("/sys/fs/cgroup/cgroup.procs", "%d", getpid());
+	rmdir(CGROUP);
+}
+
+static int do_reclaim(struct world *w)
+{
+	/* It may find less than that: no failure. */
+	put(CGROUP "/memory.reclaim", "4M swappiness=100");
+	put(CGROUP "/memory.reclaim", "4M");
+	return 0;
+}
+
+TEST_F(lru, memcg_reclaim)
+{
+	struct world *w = &self->w;
+
+	if (!have_swap())
+		SKIP(return, "needs swap, see mirror.sh");
+	if (enter_cgroup())
+		SKIP(return, "needs CONFIG_MEMCG");
+	/* Pages belong to the group that first touched them: start anew. */
+	ASSERT_EQ(0, do_munmap(w));
+	if (w->file >= 0)
+		close(w->file);
+	w->file = -1;
+	w->count = 0;
+	make_memory(w, w->kind - kinds);
+	touch(w);
+	drain_lru();
+	mark(w);
+	do_reclaim(w);
+	do_reclaim(w);
+	/* First it looks at their age, and then takes them. */
+	expect_told(w, rmap_how(w), ANY_EVENT);
+	verify(w);
+	busy(w);
+	do_reclaim(w);
+	idle(w);
+	verify(w);
+	leave_cgroup();
+}
+
+/* fixture cow: what fork() shares copy-on-write */
+MIRRORED(cow);
+FLAVOURS(cow, anon, ANON);
+FLAVOURS(cow, file_private, FILE_PRIVATE);
+FLAVOURS(cow, mthp, MTHP);
+FLAVOURS(cow, thp, ANON_THP);
+FLAVOURS(cow, hugetlb_private, HUGETLB_PRIVATE);
+
+TEST_F(cow, break)
+{
+	struct world *w = &self->w;
+	struct child child;
+
+	mark(w);
+	if (!fork_child(w, &child)) {
+		child_waits(&child);
+		verify_cpu(w, w->mem);
+		_exit(0);
+	}
+	expect_told(w, SECTION, ANY_EVENT);
+	expect_effect(w, PROTECTS);
+
+	/* Reading copies nothing; the child must not see what is written. */
+	verify(w);
+	mark(w);
+	touch(w);
+	if (w->flavour == MIRROR_PAGE && w->kind->page < HUGE)
+		expect_told(w, ONE_PAGE, MMU_NOTIFY_CLEAR);
+	else
+		expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	verify(w);
+	EXPECT_EQ(0, child_ends(&child));
+	verify(w);
+}
+
+/* The child has a snapshot, though the mirror's threads never stop writing. */
+TEST_F(cow, snapshot)
+{
+	struct world *w = &self->w;
+	struct child child;
+	size_t page;
+	int i;
+
+	busy(w);
+	for (i = 0; i < 3; i++) {
+		if (!fork_child(w, &child)) {
+			static uint64_t saw[512];
+			int wrong = 0;
+
+			for (page = 0; page < w->len / PAGE; page++) {
+				saw[page] = *word(w->mem, page, BUSY);
+				wrong += *word(w->mem, page, PATTERN) != pattern(w, page);
+				wrong += *word(w->mem, page, COUNT) != w->count;
+			}
+			usleep(5000);
+			for (page = 0; page < w->len / PAGE; page++)
+				wrong += saw[page] != *word(w->mem, page, BUSY);
+			_exit(!!wrong);
+		}
+		EXPECT_EQ(0, child_ends(&child));
+	}
+	idle(w);
+	verify(w);
+}
+
+/* fixture file: what can be done to a file that is mapped shared */
+MIRRORED(file);
+FLAVOURS(file, ext4, FILE_SHARED);
+FLAVOURS(file, memfd, MEM_FD);
+FLAVOURS(file, shmem_thp, SHMEM_THP);
+FLAVOURS(file, hugetlb, HUGETLB_SHARED);
+
+static int do_punch(struct world *w)
+{
+	return fallocate(w->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, w->len);
+}
+
+static int do_truncate(struct world *w)
+{
+	return ftruncate(w->file, 0);
+}
+
+static int do_remove(struct world *w)
+{
+	return madvise(w->mem, w->len, MADV_REMOVE);
+}
+
+TEST_F(file, punch_hole)
+{
+	loses(&self->w, do_punch, MMU_NOTIFY_CLEAR, ZERO);
+}
+
+TEST_F(file, madv_remove)
+{
+	loses(&self->w, do_remove, MMU_NOTIFY_CLEAR, ZERO);
+}
+
+TEST_F(file, truncate)
+{
+	struct world *w = &self->w;
+
+	loses(w, do_truncate, MMU_NOTIFY_CLEAR, GONE);
+	ASSERT_EQ(0, ftruncate(w->file, w->len));
+	verify_zero(w);
+}
+
+TEST_F(file, punch_busy)
+{
+	struct world *w = &self->w;
+	int i;
+
+	busy(w);
+	for (i = 0; i < 5; i++)
+		ASSERT_EQ(0, do_punch(w));
+	ASSERT_EQ(0, do_truncate(w));
+	ASSERT_EQ(0, ftruncate(w->file, w->len));
+	idle(w);
+	check(w);
+}
+
+TEST_F(file, remap)
+{
+	struct world *w = &self->w;
+	size_t half = w->len / 2;
+
+	if (w->kind->page == HUGE && w->kind->backing == HUGETLB_MEMFD)
+		half = 0;
+	mark(w);
+	ASSERT_EQ(0, syscall(__NR_remap_file_pages, w->mem, w->len - half, 0, half / PAGE, 0)) {
+		TH_LOG("%s", strerror(errno));
+	}
+	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	check(w);
+	if (half)
+		EXPECT_EQ(pattern(w, half / PAGE), *word(w->mem, 0, PATTERN));
+	EXPECT_EQ(w->len / PAGE, mirror_reads(w, w->mem, w->len));
+	check(w);
+	if (half) {
+		/* The same page twice: the mirror's addition is in both. */
+		EXPECT_EQ(1, mirror(w, w->mem, PAGE, true, false, COUNT, NULL));
+		EXPECT_EQ(w->count + 1, *word(w->mem, half / PAGE, COUNT));
+	}
+	busy(w);
+	syscall(__NR_remap_file_pages, w->mem, w->len - half, 0, 0, 0);
+	idle(w);
+	check(w);
+}
+
+/* fixture writeback: files whose dirty pages somebody has to write */
+MIRRORED(writeback);
+FLAVOURS(writeback, ext4, FILE_SHARED);
+FLAVOURS(writeback, dax, FILE_DAX);
+
+static int do_msync(struct world *w)
+{
+	return msync(w->mem, w->len, MS_SYNC);
+}
+
+static int do_sync_range(struct world *w)
+{
+	return sync_file_range(w->file, 0, w->len, SYNC_FILE_RANGE_WAIT_BEFORE |
+			       SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+}
+
+TEST_F(writeback, msync)
+{
+	keeps(&self->w, do_msync, ONE_PAGE, MMU_NOTIFY_PROTECTION_PAGE, PROTECTS);
+}
+
+TEST_F(writeback, sync_file_range)
+{
+	keeps(&self->w, do_sync_range, ONE_PAGE, MMU_NOTIFY_PROTECTION_PAGE, PROTECTS);
+}
+
+/* What the mirror wrote after the pages were clean gets to the disk as well. */
+TEST_F(writeback, dirty_again)
+{
+	struct world *w = &self->w;
+	size_t page, wrong = 0;
+	uint64_t count;
+
+	ASSERT_EQ(0, do_msync(w));
+	touch(w);
+	verify(w);
+	ASSERT_EQ(0, do_msync(w));
+	ASSERT_EQ(0, do_munmap(w));
+	/* Only pages that are clean leave the page cache. */
+	ASSERT_EQ(0, posix_fadvise(w->file, 0, w->len, POSIX_FADV_DONTNEED));
+	for (page = 0; page < w->len / PAGE; page++) {
+		ASSERT_EQ(8, pread(w->file, &count, 8, page * PAGE + COUNT));
+		wrong += count != w->count;
+	}
+	EXPECT_EQ(0, wrong);
+}
+
+/* fixture anon: what is done to anonymous memory in small pages */
+MIRRORED(anon);
+FLAVOURS(anon, small, ANON);
+
+TEST_F(anon, mremap_shrink)
+{
+	struct world *w = &self->w;
+	size_t half = w->len / 2;
+
+	mark(w);
+	ASSERT_EQ(w->mem, mremap(w->mem, w->len, half, 0));
+	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	EXPECT_EQ(half / PAGE, entries(w, true));
+	EXPECT_EQ(0, mirror_reads(w, w->mem + half, half));
+	w->len = half;
+	verify(w);
+}
+
+TEST_F(anon, mremap_grow)
+{
+	struct world *w = &self->w;
+	char *p;
+
+	/* What is behind it keeps it from growing where it is. */
+	ASSERT_NE(MAP_FAILED, mmap(w->mem + w->len, PAGE, PROT_READ,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	mark(w);
+	p = mremap(w->mem, w->len, 2 * w->len, MREMAP_MAYMOVE);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_NE(w->mem, p);
+	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	expect_effect(w, DROPS);
+	EXPECT_EQ(0, mirror_reads(w, w->mem, w->len));
+	verify_cpu(w, p);
+	check(w);
+}
+
+TEST_F(anon, mremap_dontunmap)
+{
+	struct world *w = &self->w;
+	char *p;
+
+	mark(w);
+	p = mremap(w->mem, w->len, w->len, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+	ASSERT_NE(MAP_FAILED, p);
+	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	expect_effect(w, DROPS);
+	verify_cpu(w, p);
+	verify_zero(w);
+}
+
+static int do_free(struct world *w)
+{
+	return madvise(w->mem, w->len, MADV_FREE);
+}
+
+TEST_F(anon, madv_free)
+{
+	struct world *w = &self->w;
+
+	mark(w);
+	ASSERT_EQ(0, do_free(w));
+	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	expect_effect(w, PROTECTS);
+	check(w);
+	if (!have_swap())
+		SKIP(return, "needs swap, see mirror.sh");
+
+	/* What the mirror writes afterwards, reclaim must not throw away. */
+	touch(w);
+	drain_lru();
+	ASSERT_EQ(0, do_pageout(w));
+	verify(w);
+}
+
+TEST_F(anon, dontneed_locked)
+{
+	struct world *w = &self->w;
+
+	ASSERT_EQ(0, mlock(w->mem, w->len));
+	mark(w);
+	ASSERT_EQ(0, madvise(w->mem, w->len, MADV_DONTNEED_LOCKED));
+	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	expect_effect(w, DROPS);
+	verify_zero(w);
+}
+
+static int do_pkey(struct world *w)
+{
+	static int key = -1;
+
+	if (key < 0)
+		key = pkey_alloc(0, 0);
+	return pkey_mprotect(w->mem, w->len, PROT_READ, key);
+}
+
+TEST_F(anon, pkey_mprotect)
+{
+	struct world *w = &self->w;
+
+	mark(w);
+	if (do_pkey(w))
+		SKIP(return, "no protection keys");
+	expect_told(w, SECTION, MMU_NOTIFY_PROTECTION_VMA);
+	expect_effect(w, PROTECTS);
+	EXPECT_EQ(0, mirror(w, w->mem, w->len, true, false, COUNT, NULL));
+	verify(w);
+}
+
+/* Writing where the process may not: ptrace and /proc/self/mem, by forced CoW. */
+TEST_F(anon, forced_write)
+{
+	struct world *w = &self->w;
+	int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	uint64_t count = w->count + 1;
+	struct child child;
+
+	ASSERT_LE(0, fd);
+	if (!fork_child(w, &child)) {
+		child_waits(&child);
+		_exit(0);
+	}
+	ASSERT_EQ(0, protect(w, PROT_READ));
+	EXPECT_EQ(w->len / PAGE, mirror_reads(w, w->mem, w->len));
+	mark(w);
+	ASSERT_EQ(8, pwrite(fd, &count, 8, (uintptr_t)w->mem + COUNT));
+	expect_told(w, ONE_PAGE, MMU_NOTIFY_CLEAR);
+	EXPECT_EQ(count, *word(w->mem, 0, COUNT));
+	EXPECT_EQ(0, mirror(w, w->mem, PAGE, false, true, COUNT, NULL));
+	check(w);
+	EXPECT_EQ(0, child_ends(&child));
+	close(fd);
+}
+
+static int do_swapoff(struct world *w)
+{
+	char line[256] = "", *device = line;
+	FILE *f;
+	int ret;
+
+	if (do_pageout(w))
+		return -1;
+	f = fopen("/proc/swaps", "r");
+	while (f && fgets(line, sizeof(line), f) && line[0] != '/')
+		;
+	if (f)
+		fclose(f);
+	strtok(device, " \t");
+	ret = swapoff(device);
+	return ret ?: swapon(device, 0);
+}
+
+TEST_F(anon, swapoff)
+{
+	struct world *w = &self->w;
+
+	if (!have_swap())
+		SKIP(return, "needs swap, see mirror.sh");
+	drain_lru();
+	mark(w);
+	ASSERT_EQ(0, do_swapoff(w));
+	expect_told(w, ONE_PAGE, MMU_NOTIFY_CLEAR);
+	verify(w);
+	busy(w);
+	do_swapoff(w);
+	idle(w);
+	verify(w);
+}
+
+static void survive(int sig)
+{
+}
+
+TEST_F(anon, hwpoison)
+{
+	struct world *w = &self->w;
+
+	if (access("/proc/sys/vm/memory_failure_recovery", F_OK))
+		SKIP(return, "needs CONFIG_MEMORY_FAILURE");
+	mark(w);
+	signal(SIGBUS, survive);
+	ASSERT_EQ(0, madvise(w->mem, PAGE, MADV_HWPOISON));
+	expect_told(w, ONE_PAGE, MMU_NOTIFY_CLEAR);
+	EXPECT_EQ(0, mirror(w, w->mem, PAGE, false, true, COUNT, NULL));
+	EXPECT_EQ(0, mirror_reads(w, w->mem, PAGE));
+	check(w);
+	/* The others are not concerned. */
+	EXPECT_EQ(w->len / PAGE - 1, mirror_reads(w, w->mem + PAGE, w->len - PAGE));
+	check(w);
+}
+
+static int do_mbind(struct world *w)
+{
+	unsigned long nodes;
+
+	node = !node;
+	nodes = 1ul << node;
+	return syscall(__NR_mbind, w->mem, w->len, MPOL_BIND, &nodes, 64, MPOL_MF_MOVE);
+}
+
+static int do_migrate_pages(struct world *w)
+{
+	unsigned long from = 1ul << node, to = 1ul << !node;
+
+	node = !node;
+	return syscall(__NR_migrate_pages, 0, 64, &from, &to);
+}
+
+TEST_F(anon, mbind)
+{
+	if (!have_two_nodes())
+		SKIP(return, "needs two nodes (numa=fake=2)");
+	do_mbind(&self->w);
+	touch(&self->w);
+	keeps(&self->w, do_mbind, ONE_PAGE, MMU_NOTIFY_CLEAR, DROPS);
+}
+
+TEST_F(anon, migrate_pages)
+{
+	if (!have_two_nodes())
+		SKIP(return, "needs two nodes (numa=fake=2)");
+	/* All pages on one node, whichever it was. */
+	do_migrate_pages(&self->w);
+	do_migrate_pages(&self->w);
+	touch(&self->w);
+	keeps(&self->w, do_migrate_pages, ONE_PAGE, MMU_NOTIFY_CLEAR, DROPS);
+}
+
+TEST_F(anon, numa_hinting)
+{
+	struct world *w = &self->w;
+	double end = now() + 10;
+	struct mirror_stats s;
+
+	if (!have_two_nodes())
+		SKIP(return, "needs two nodes (numa=fake=2)");
+	put("/sys/kernel/debug/sched/numa_balancing/scan_delay_ms", "1");
+	if (put("/proc/sys/kernel/numa_balancing", "1"))
+		SKIP(return, "needs CONFIG_NUMA_BALANCING");
+	mark(w);
+	/* The scanner lives on CPU time that the process uses. */
+	do {
+		verify_cpu(w, w->mem);
+		s = stats(w);
+	} while (!told(w, &s, SECTION) && now() < end);
+	put("/proc/sys/kernel/numa_balancing", "0");
+	expect_told(w, SECTION, MMU_NOTIFY_PROTECTION_VMA);
+	verify(w);
+}
+
+/* How many pages are one and the same. */
+static size_t merged(struct world *w)
+{
+	uint64_t first = pagemap(w, w->mem) & PM_PFN;
+	size_t page, same = 0;
+
+	for (page = 0; page < w->len / PAGE; page++)
+		same += (pagemap(w, w->mem + page * PAGE) & PM_PFN) == first;
+	return same;
+}
+
+TEST_F(anon, ksm)
+{
+	struct world *w = &self->w;
+	size_t nr = w->len / PAGE;
+	double end = now() + 10;
+
+	if (put(KSM "sleep_millisecs", "1"))
+		SKIP(return, "needs CONFIG_KSM");
+	put(KSM "pages_to_scan", "1000");
+	put(KSM "smart_scan", "0");
+	w->alike = true;
+	fill(w);
+	ASSERT_EQ(0, madvise(w->mem, w->len, MADV_MERGEABLE));
+	mark(w);
+	put(KSM "run", "1");
+	/* Each is first write-protected, then replaced. */
+	while (merged(w) < nr && now() < end)
+		usleep(1000);
+	EXPECT_EQ(nr, merged(w));
+	put(KSM "run", "0");
+	expect_told(w, ONE_PAGE, ANY_EVENT);
+	expect_effect(w, PROTECTS);
+	verify(w);
+
+	/* One is written to: the others stay. */
+	mark(w);
+	touch(w);
+	expect_told(w, ONE_PAGE, MMU_NOTIFY_CLEAR);
+	verify(w);
+
+	put(KSM "run", "1");
+	busy(w);
+	usleep(50000);
+	idle(w);
+	put(KSM "run", "0");
+	verify(w);
+	EXPECT_EQ(0, madvise(w->mem, w->len, MADV_UNMERGEABLE));
+	EXPECT_EQ(1, merged(w));
+	verify(w);
+}
+
+static int uffd_open(uint64_t features)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
+	int fd = syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (fd >= 0 && ioctl(fd, UFFDIO_API, &api)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+static int uffd_register(int fd, char *mem, size_t len, uint64_t mode)
+{
+	struct uffdio_register reg = {
+		.range = { .start = (uintptr_t)mem, .len = len },
+		.mode = mode,
+	};
+
+	return ioctl(fd, UFFDIO_REGISTER, &reg);
+}
+
+static int uffd_protect(int fd, char *mem, size_t len, bool protect)
+{
+	struct uffdio_writeprotect wp = {
+		.range = { .start = (uintptr_t)mem, .len = len },
+		.mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
+	};
+
+	return ioctl(fd, UFFDIO_WRITEPROTECT, &wp);
+}
+
+static int uffd_move_pages(int fd, char *to, char *from, size_t len)
+{
+	struct uffdio_move op = {};
+	size_t done = 0;
+	int tries = 100;
+
+	while (done < len) {
+		op.dst = (uintptr_t)to + done;
+		op.src = (uintptr_t)from + done;
+		op.len = len - done;
+		op.move = 0;
+		if (ioctl(fd, UFFDIO_MOVE, &op) && errno != EAGAIN && errno != EBUSY)
+			return -1;
+		if (op.move > 0)
+			done += op.move;
+		else if (!tries--)
+			return -1;
+	}
+	return 0;
+}
+
+/* fixture uffd: userfaultfd's write protection and page moves */
+MIRRORED(uffd);
+FLAVOURS(uffd, anon, ANON);
+FLAVOURS(uffd, memfd, MEM_FD);
+FLAVOURS(uffd, thp, ANON_THP);
+FLAVOURS(uffd, hugetlb, HUGETLB_SHARED);
+
+TEST_F(uffd, write_protect)
+{
+	struct world *w = &self->w;
+	int uffd = uffd_open(UFFD_FEATURE_PAGEFAULT_FLAG_WP);
+
+	if (uffd < 0)
+		SKIP(return, "needs CONFIG_USERFAULTFD");
+	if (uffd_register(uffd, w->mem, w->len, UFFDIO_REGISTER_MODE_WP))
+		SKIP(return, "no write protection of this memory");
+	touch(w);
+	mark(w);
+	ASSERT_EQ(0, uffd_protect(uffd, w->mem, w->len, true));
+	expect_told(w, SECTION, MMU_NOTIFY_PROTECTION_PAGE);
+	expect_effect(w, PROTECTS);
+	verify(w);
+	ASSERT_EQ(0, uffd_protect(uffd, w->mem, w->len, false));
+	touch(w);
+	verify(w);
+	close(uffd);
+	verify(w);
+}
+
+/* How many pages were written to since they were last write-protected. */
+static long scan_written(struct world *w)
+{
+	static struct page_region regions[512];
+	struct pm_scan_arg scan = {
+		.size = sizeof(scan),
+		.flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
+		.start = (uintptr_t)w->mem,
+		.end = (uintptr_t)w->mem + w->len,
+		.vec = (uintptr_t)regions,
+		.vec_len = 512,
+		.category_mask = PAGE_IS_WRITTEN,
+		.return_mask = PAGE_IS_WRITTEN,
+	};
+	long i, nr = ioctl(w->pagemap, PAGEMAP_SCAN, &scan), written = 0;
+
+	if (nr < 0)
+		return -1;
+	for (i = 0; i < nr; i++)
+		written += (regions[i].end - regions[i].start) / PAGE;
+	return written;
+}
+
+static int do_pagemap_scan(struct world *w)
+{
+	return scan_written(w) < 0 ? -1 : 0;
+}
+
+TEST_F(uffd, pagemap_scan)
+{
+	struct world *w = &self->w;
+	int uffd = uffd_open(UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED);
+	long nr = w->len / PAGE;
+
+	if (uffd < 0)
+		SKIP(return, "needs CONFIG_PTE_MARKER_UFFD_WP");
+	ASSERT_EQ(0, uffd_register(uffd, w->mem, w->len, UFFDIO_REGISTER_MODE_WP));
+	touch(w);
+	keeps(w, do_pagemap_scan, SECTION, MMU_NOTIFY_PROTECTION_PAGE, PROTECTS);
+
+	/* A write through the mirror is a write. */
+	touch(w);
+	EXPECT_EQ(nr, scan_written(w));
+	EXPECT_EQ(0, scan_written(w));
+	EXPECT_EQ(1, mirror(w, w->mem, PAGE, true, false, BUSY + 8, NULL));
+	EXPECT_EQ(w->kind->page == HUGE && w->kind->backing ? nr : 1, scan_written(w));
+	close(uffd);
+}
+
+TEST_F(uffd, move)
+{
+	struct world *w = &self->w;
+	int uffd = uffd_open(UFFD_FEATURE_MOVE);
+	bool huge;
+
+	if (uffd < 0)
+		SKIP(return, "no UFFDIO_MOVE");
+	if (w->kind->shared) {
+		/* Only anonymous memory moves. */
+		close(uffd);
+		return;
+	}
+	ASSERT_EQ(ELSEWHERE, map_at(w, ELSEWHERE));
+	huge = is_huge(w, w->mem);
+	ASSERT_EQ(0, uffd_register(uffd, ELSEWHERE, w->len, UFFDIO_REGISTER_MODE_MISSING));
+	mark(w);
+	ASSERT_EQ(0, uffd_move_pages(uffd, ELSEWHERE, w->mem, w->len));
+	expect_told(w, huge ? SECTION : ONE_PAGE, MMU_NOTIFY_CLEAR);
+	EXPECT_EQ(huge, is_huge(w, ELSEWHERE));
+	expect_effect(w, DROPS);
+	verify_cpu(w, ELSEWHERE);
+	verify_zero(w);
+
+	/* Now it is the zero page that moves. */
+	ASSERT_EQ(0, munmap(ELSEWHERE, w->len));
+	ASSERT_EQ(ELSEWHERE, map_at(w, ELSEWHERE));
+	ASSERT_EQ(0, uffd_register(uffd, ELSEWHERE, w->len, UFFDIO_REGISTER_MODE_MISSING));
+	ASSERT_EQ(w->len / PAGE, entries(w, false));
+	mark(w);
+	ASSERT_EQ(0, uffd_move_pages(uffd, ELSEWHERE, w->mem, w->len));
+	expect_told(w, is_huge(w, ELSEWHERE) ? SECTION : ONE_PAGE, MMU_NOTIFY_CLEAR);
+	expect_effect(w, DROPS);
+	verify_zero(w);
+	close(uffd);
+}
+
+/* fixture thp: from huge to small and back */
+MIRRORED(thp);
+FLAVOURS(thp, anon, ANON_THP);
+FLAVOURS(thp, shmem, SHMEM_THP);
+
+static int do_split(struct world *w)
+{
+	return put("/sys/kernel/debug/split_huge_pages", "%d,0x%lx,0x%lx", getpid(),
+		   (uintptr_t)w->mem, (uintptr_t)w->mem + w->len);
+}
+
+TEST_F(thp, split_debugfs)
+{
+	struct world *w = &self->w;
+
+	if (access("/sys/kernel/debug/split_huge_pages", F_OK))
+		SKIP(return, "needs debugfs");
+	drain_lru();
+	mark(w);
+	ASSERT_EQ(0, do_split(w));
+	EXPECT_FALSE(is_huge(w, w->mem));
+	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	verify(w);
+}
+
+static void split_partial(struct world *w, operation op, enum mmu_notifier_event event)
+{
+	struct __test_metadata *_metadata = w->test;
+
+	mark(w);
+	ASSERT_EQ(0, op(w));
+	EXPECT_FALSE(is_huge(w, w->mem));
+	expect_told(w, SECTION, event);
+	check(w);
+}
+
+static int do_munmap_part(struct world *w)
+{
+	return munmap(w->mem + w->len / 2, w->len / 2);
+}
+
+static int do_mprotect_part(struct world *w)
+{
+	return mprotect(w->mem + w->len / 2, w->len / 2, PROT_READ);
+}
+
+static int do_dontneed_part(struct world *w)
+{
+	return madvise(w->mem + w->len / 2, w->len / 2, MADV_DONTNEED);
+}
+
+static int do_pageout_part(struct world *w)
+{
+	return madvise(w->mem + w->len / 2, w->len / 2, MADV_PAGEOUT);
+}
+
+static int do_mremap_part(struct world *w)
+{
+	char *p = mremap(w->mem + w->len / 2, w->len / 2, w->len / 2,
+			 MREMAP_MAYMOVE | MREMAP_FIXED, ELSEWHERE + PAGE);
+
+	return p == MAP_FAILED ? -1 : 0;
+}
+
+TEST_F(thp, split_munmap)
+{
+	split_partial(&self->w, do_munmap_part, MMU_NOTIFY_UNMAP);
+	EXPECT_EQ(0, mirror_reads(&self->w, self->w.mem + HUGE / 2, HUGE / 2));
+	self->w.len /= 2;
+	verify(&self->w);
+}
+
+TEST_F(thp, split_mprotect)
+{
+	split_partial(&self->w, do_mprotect_part, MMU_NOTIFY_PROTECTION_VMA);
+	EXPECT_EQ(0, mirror(&self->w, self->w.mem + HUGE / 2, HUGE / 2, true, false, COUNT, NULL));
+	verify(&self->w);
+	self->w.len /= 2;
+	touch(&self->w);
+	verify(&self->w);
+}
+
+TEST_F(thp, split_dontneed)
+{
+	split_partial(&self->w, do_dontneed_part, MMU_NOTIFY_CLEAR);
+	EXPECT_EQ(HUGE / PAGE / 2, mirror_reads(&self->w, self->w.mem + HUGE / 2, HUGE / 2));
+	check(&self->w);
+	self->w.len /= 2;
+	verify(&self->w);
+}
+
+TEST_F(thp, split_mremap)
+{
+	split_partial(&self->w, do_mremap_part, MMU_NOTIFY_UNMAP);
+	EXPECT_EQ(0, mirror_reads(&self->w, self->w.mem + HUGE / 2, HUGE / 2));
+	self->w.len /= 2;
+	verify(&self->w);
+}
+
+TEST_F(thp, split_pageout)
+{
+	if (!have_swap())
+		SKIP(return, "needs swap, see mirror.sh");
+	drain_lru();
+	mark(&self->w);
+	ASSERT_EQ(0, do_pageout_part(&self->w));
+	verify(&self->w);
+}
+
+TEST_F(thp, split_busy)
+{
+	struct world *w = &self->w;
+	int i;
+
+	busy(w);
+	for (i = 0; i < 3; i++) {
+		do_split(w);
+		do_mprotect_part(w);
+		protect(w, PROT_READ | PROT_WRITE);
+		collapse(w->mem);
+	}
+	idle(w);
+	verify(w);
+}
+
+TEST_F(thp, madv_free)
+{
+	struct world *w = &self->w;
+
+	if (w->kind->shared)
+		return;
+	mark(w);
+	ASSERT_EQ(0, madvise(w->mem, PAGE, MADV_FREE));
+	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	check(w);
+	mark(w);
+	ASSERT_EQ(0, do_free(w));
+	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	expect_effect(w, PROTECTS);
+	touch(w);
+	check(w);
+}
+
+TEST_F(thp, collapse)
+{
+	struct world *w = &self->w;
+
+	/* In small pages, all of them the mirror's. */
+	ASSERT_EQ(0, madvise(w->mem, w->len, w->kind->shared ? MADV_REMOVE : MADV_DONTNEED));
+	ASSERT_EQ(0, madvise(w->mem, w->len, MADV_NOHUGEPAGE));
+	w->count = 0;
+	fill(w);
+	touch(w);
+	ASSERT_FALSE(is_huge(w, w->mem));
+	ASSERT_EQ(0, madvise(w->mem, w->len, MADV_HUGEPAGE));
+	drain_lru();
+	mark(w);
+	ASSERT_EQ(0, collapse(w->mem));
+	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	expect_effect(w, DROPS);
+	verify(w);
+	EXPECT_TRUE(is_huge(w, w->mem));
+}
+
+TEST_F(thp, zero_page)
+{
+	struct world *w = &self->w;
+
+	if (w->kind->shared)
+		return;
+	ASSERT_EQ(0, do_dontneed(w));
+	w->count = 0;
+	verify_zero(w);
+	/* Each of the writes takes a page of its own, or the whole huge one. */
+	mark(w);
+	touch(w);
+	EXPECT_EQ(w->count, *word(w->mem, 0, COUNT));
+	check(w);
+	fill(w);
+	verify(w);
+}
+
+/* The huge page is there, this mapping of it is in small pages. */
+TEST_F(thp, collapse_mapped)
+{
+	struct world *w = &self->w;
+
+	if (!w->kind->shared)
+		return;
+	/* The entries are gone with the huge PMD, and come back one by one. */
+	ASSERT_EQ(0, madvise(w->mem, w->len, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, do_dontneed(w));
+	touch(w);
+	ASSERT_EQ(0, madvise(w->mem, w->len, MADV_HUGEPAGE));
+	ASSERT_FALSE(is_huge(w, w->mem));
+	mark(w);
+	ASSERT_EQ(0, collapse(w->mem));
+	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	expect_effect(w, DROPS);
+	verify(w);
+}
+
+/* A process that mirrors the pages that another one collapses. */
+TEST_F(thp, collapse_other)
+{
+	struct world *w = &self->w;
+	struct child child;
+	size_t page;
+
+	if (!w->kind->shared)
+		return;
+	ASSERT_EQ(0, madvise(w->mem, w->len, MADV_REMOVE));
+	ASSERT_EQ(0, madvise(w->mem, w->len, MADV_NOHUGEPAGE));
+	fill(w);
+	w->count = 0;
+	touch(w);
+	mark(w);
+	if (!fork_child(w, &child)) {
+		/* Of its page tables the child knows only what it touches. */
+		if (madvise(w->mem, w->len, MADV_HUGEPAGE))
+			_exit(1);
+		for (page = 0; page < w->len / PAGE; page++) {
+			if (*word(w->mem, page, COUNT) != w->count)
+				_exit(2);
+		}
+		_exit(collapse(w->mem) ? 3 : 0);
+	}
+	EXPECT_EQ(0, child_ends(&child));
+	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	expect_effect(w, DROPS);
+	verify(w);
+}
+
+/* fixture hugetlb: what only huge pages have; the rest is in any, cow, file, uffd */
+MIRRORED(hugetlb);
+FLAVOURS(hugetlb, private, HUGETLB_PRIVATE);
+FLAVOURS(hugetlb, shared, HUGETLB_SHARED);
+
+TEST_F(hugetlb, soft_offline)
+{
+	struct world *w = &self->w;
+
+	if (access("/proc/sys/vm/memory_failure_recovery", F_OK))
+		SKIP(return, "needs CONFIG_MEMORY_FAILURE");
+	mark(w);
+	if (do_soft_offline(w))
+		SKIP(return, "no huge page to put it in");
+	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	expect_effect(w, DROPS);
+	verify(w);
+}
+
+/* fixture pmd_share: hugetlb page tables that two processes have in common */
+FIXTURE(pmd_share) {
+	struct world w;
+	struct child child;
+	int ready[2];
+};
+
+FIXTURE_VARIANT(pmd_share) {
+	unsigned int kind;
+	unsigned int flavour;
+};
+
+FLAVOURS(pmd_share, two, HUGETLB_GIGA);
+
+/* The page that each test works on, which is not the one that is looked at. */
+#define OTHER_PAGE	(2 * HUGE)
+
+FIXTURE_SETUP(pmd_share)
+{
+	struct world *w = &self->w;
+	char c;
+
+	setup(w, _metadata, variant->kind, variant->flavour);
+	if (_metadata->exit_code)
+		return;
+	w->mem[OTHER_PAGE] = 1;
+	ASSERT_EQ(0, pipe(self->ready));
+	if (!fork_child(w, &self->child)) {
+		/* A fault is what makes it share the table. */
+		c = *(volatile char *)w->mem;
+		c = *(volatile char *)(w->mem + OTHER_PAGE);
+		if (write(self->ready[1], &c, 1) == 1)
+			child_waits(&self->child);
+		_exit(*word(w->mem, 0, PATTERN) != pattern(w, 0));
+	}
+	ASSERT_EQ(1, read(self->ready[0], &c, 1));
+	touch(w);
+	mark(w);
+	ASSERT_TRUE(pagemap(w, w->mem) & PM_PRESENT);
+}
+
+FIXTURE_TEARDOWN(pmd_share)
+{
+	child_ends(&self->child);
+	finish(&self->w);
+}
+
+/* What is done to the other page takes this one's entry away too. */
+static void unshares(struct world *w, struct child *child, int ret,
+		     enum mmu_notifier_event event)
+{
+	struct __test_metadata *_metadata = w->test;
+
+	ASSERT_EQ(0, ret) {
+		TH_LOG("%s", strerror(errno));
+	}
+	expect_told(w, SECTION, event);
+	EXPECT_FALSE(pagemap(w, w->mem) & PM_PRESENT);
+	expect_effect(w, DROPS);
+	verify(w);
+	touch(w);
+	verify(w);
+	EXPECT_EQ(0, child_ends(child));
+	verify(w);
+}
+
+TEST_F(pmd_share, mprotect)
+{
+	unshares(&self->w, &self->child,
+		 mprotect(self->w.mem + OTHER_PAGE, HUGE, PROT_READ), ANY_EVENT);
+}
+
+TEST_F(pmd_share, mprotect_all)
+{
+	ASSERT_EQ(0, mprotect(self->w.mem, GIGA, PROT_READ));
+	unshares(&self->w, &self->child,
+		 mprotect(self->w.mem, GIGA, PROT_READ | PROT_WRITE),
+		 MMU_NOTIFY_PROTECTION_VMA);
+}
+
+TEST_F(pmd_share, munmap)
+{
+	unshares(&self->w, &self->child, munmap(self->w.mem + OTHER_PAGE, HUGE),
+		 MMU_NOTIFY_UNMAP);
+}
+
+TEST_F(pmd_share, dontneed)
+{
+	unshares(&self->w, &self->child,
+		 madvise(self->w.mem + OTHER_PAGE, HUGE, MADV_DONTNEED), MMU_NOTIFY_CLEAR);
+}
+
+TEST_F(pmd_share, punch_hole)
+{
+	unshares(&self->w, &self->child,
+		 fallocate(self->w.file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			   OTHER_PAGE, HUGE), MMU_NOTIFY_CLEAR);
+}
+
+TEST_F(pmd_share, userfaultfd)
+{
+	int ret, uffd = uffd_open(UFFD_FEATURE_MINOR_HUGETLBFS);
+
+	if (uffd < 0)
+		SKIP(return, "needs CONFIG_USERFAULTFD");
+	ret = uffd_register(uffd, self->w.mem, GIGA, UFFDIO_REGISTER_MODE_MINOR);
+	/* Else all that looks at the pages would wait for an answer. */
+	close(uffd);
+	unshares(&self->w, &self->child, ret, MMU_NOTIFY_CLEAR);
+}
+
+TEST_F(pmd_share, mremap)
+{
+	struct world *w = &self->w;
+
+	ASSERT_EQ(0, move(w, w->mem, ELSEWHERE));
+	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	expect_effect(w, DROPS);
+	check(w);
+	ASSERT_EQ(0, move(w, ELSEWHERE, w->mem));
+	verify(w);
+	EXPECT_EQ(0, child_ends(&self->child));
+}
+
+TEST_F(pmd_share, migrate)
+{
+	struct world *w = &self->w;
+
+	if (!have_two_nodes())
+		SKIP(return, "needs two nodes (numa=fake=2)");
+	/* It goes to one of them, wherever it is. */
+	do_move_pages(w);
+	do_move_pages(w);
+	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	verify(w);
+}
+
+TEST_F(pmd_share, busy)
+{
+	struct world *w = &self->w;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, mprotect(w->mem + OTHER_PAGE, HUGE, PROT_READ));
+		ASSERT_EQ(0, mprotect(w->mem, GIGA, PROT_READ | PROT_WRITE));
+		touch(w);
+		verify(w);
+	}
+	EXPECT_EQ(0, child_ends(&self->child));
+}
+
+/* fixture place: memory that is somewhere in particular */
+FIXTURE(place) {
+	struct world w;
+};
+
+FIXTURE_VARIANT(place) {
+	unsigned int kind;
+	unsigned int flavour;
+};
+
+FLAVOURS(place, any, ANON);
+
+FIXTURE_SETUP(place)
+{
+	begin(&self->w, _metadata, variant->flavour);
+	self->w.kind = &kinds[variant->kind];
+	self->w.len = SMALL;
+}
+
+FIXTURE_TEARDOWN(place)
+{
+	finish(&self->w);
+}
+
+static void use(struct world *w, char *mem)
+{
+	w->mem = mem;
+	fill(w);
+	attach_range(w, mem, w->len);
+	touch(w);
+	mark(w);
+}
+
+static void gone(struct world *w)
+{
+	struct __test_metadata *_metadata = w->test;
+
+	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	expect_effect(w, DROPS);
+	EXPECT_EQ(0, mirror_reads(w, w->mem, w->len));
+	check(w);
+}
+
+TEST_F(place, brk)
+{
+	struct world *w = &self->w;
+	uintptr_t old = (uintptr_t)sbrk(0);
+	uintptr_t start = (old + PAGE - 1) / PAGE * PAGE;
+
+	ASSERT_EQ(0, brk((void *)start + w->len));
+	use(w, (char *)start);
+	ASSERT_EQ(0, brk((void *)old));
+	gone(w);
+}
+
+TEST_F(place, shmdt)
+{
+	struct world *w = &self->w;
+	int id = shmget(IPC_PRIVATE, w->len, IPC_CREAT | 0600);
+	char *mem;
+
+	if (id < 0)
+		SKIP(return, "needs CONFIG_SYSVIPC");
+	mem = shmat(id, NULL, 0);
+	ASSERT_NE(MAP_FAILED, mem);
+	ASSERT_EQ(0, shmctl(id, IPC_RMID, NULL));
+	use(w, mem);
+	ASSERT_EQ(0, shmdt(mem));
+	gone(w);
+}
+
+/* Whole page tables move at once when source and destination are aligned. */
+static void move_table(struct world *w, size_t size)
+{
+	struct __test_metadata *_metadata = w->test;
+	char *mem = mmap(BASE, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
+			 MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+
+	ASSERT_EQ(BASE, mem);
+	use(w, mem);
+	ASSERT_EQ(ELSEWHERE, mremap(mem, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, ELSEWHERE));
+	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	expect_effect(w, DROPS);
+	EXPECT_EQ(0, mirror_reads(w, mem, w->len));
+	check(w);
+	verify_cpu(w, ELSEWHERE);
+	ASSERT_EQ(mem, mremap(ELSEWHERE, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, mem));
+	verify(w);
+	busy(w);
+	ASSERT_EQ(ELSEWHERE, mremap(mem, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, ELSEWHERE));
+	ASSERT_EQ(mem, mremap(ELSEWHERE, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, mem));
+	idle(w);
+	verify(w);
+}
+
+TEST_F(place, move_pmd)
+{
+	move_table(&self->w, HUGE);
+}
+
+TEST_F(place, move_pud)
+{
+	move_table(&self->w, GIGA);
+}
+
+static noinline __aligned(4096) int probed(int x)
+{
+	asm volatile("nop; nop; nop; nop" : "+r" (x));
+	return x + 1;
+}
+
+/* Offset in the file of the code at @addr. */
+static unsigned long file_offset(unsigned long addr)
+{
+	unsigned long start, end, offset, found = 0;
+	FILE *f = fopen("/proc/self/maps", "r");
+	char line[256];
+
+	while (f && !found && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx %*s %lx", &start, &end, &offset) == 3 &&
+		    start <= addr && addr < end)
+			found = addr - start + offset;
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
+TEST_F(place, uprobe)
+{
+	static char path[256];
+	struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.type = get("/sys/bus/event_source/devices/uprobe/type"),
+		.uprobe_path = (uintptr_t)path,
+	};
+	struct world *w = &self->w;
+	uint64_t before, after;
+	int fd;
+
+	if ((int)attr.type < 0)
+		SKIP(return, "needs CONFIG_UPROBE_EVENTS");
+	ASSERT_LT(0, readlink("/proc/self/exe", path, sizeof(path) - 1));
+	attr.probe_offset = file_offset((unsigned long)probed);
+	w->mem = (char *)probed;
+	w->len = PAGE;
+	attach_range(w, w->mem, w->len);
+	ASSERT_EQ(1, mirror(w, w->mem, PAGE, false, false, 0, &before));
+	mark(w);
+	fd = syscall(__NR_perf_event_open, &attr, 0, -1, -1, 0);
+	ASSERT_LE(0, fd);
+	expect_told(w, ONE_PAGE, MMU_NOTIFY_CLEAR);
+	expect_effect(w, DROPS);
+	check(w);
+	ASSERT_EQ(1, mirror(w, w->mem, PAGE, false, false, 0, &after));
+	EXPECT_NE(before, after);
+	EXPECT_EQ(2, probed(1));
+	mark(w);
+	close(fd);
+	expect_told(w, ONE_PAGE, MMU_NOTIFY_CLEAR);
+	expect_effect(w, DROPS);
+	ASSERT_EQ(1, mirror(w, w->mem, PAGE, false, false, 0, &after));
+	EXPECT_EQ(before, after);
+	check(w);
+}
+
+static void on_first_cpu(pid_t pid)
+{
+	cpu_set_t cpu;
+
+	CPU_ZERO(&cpu);
+	CPU_SET(0, &cpu);
+	sched_setaffinity(pid, sizeof(cpu), &cpu);
+}
+
+/*
+ * The OOM reaper's work: a victim that was killed but does not get to run, as
+ * it only may when nobody else wants its CPU.
+ */
+TEST_F(place, process_mrelease)
+{
+	struct sched_param param = {};
+	struct world *w = &self->w;
+	int ready[2], pidfd, ret, tries = 100;
+	struct mirror_stats s;
+	pid_t pid;
+	char c;
+
+	ASSERT_EQ(0, pipe(ready));
+	on_first_cpu(0);
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		w->kind = &kinds[ANON];
+		use(w, map_at(w, BASE));
+		sched_setscheduler(0, SCHED_IDLE, &param);
+		if (write(ready[1], "", 1) == 1)
+			pause();
+		_exit(0);
+	}
+	ASSERT_EQ(1, read(ready[0], &c, 1));
+	usleep(1000);
+	pidfd = syscall(__NR_pidfd_open, pid, 0);
+	ASSERT_LE(0, pidfd);
+	mark(w);
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	do {
+		ret = syscall(__NR_process_mrelease, pidfd, 0);
+	} while (ret && errno == EAGAIN && tries--);
+	s = stats(w);
+	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+	ASSERT_EQ(0, ret) {
+		TH_LOG("%s", strerror(errno));
+	}
+	EXPECT_EQ(0, s.live);
+	EXPECT_EQ(0, s.violations);
+	EXPECT_TRUE(told(w, &s, SECTION));
+	if (w->flavour != MIRROR_TLB)
+		EXPECT_EQ(MMU_NOTIFY_UNMAP, s.last_event);
+	s = stats(w);
+	EXPECT_EQ(1, s.releases);
+	EXPECT_EQ(0, s.violations);
+}
+
+/* fixture device: a device with memory, or rights, of its own: lib/test_hmm.c */
+FIXTURE(device) {
+	struct world w;
+	int hmm;
+};
+
+FIXTURE_VARIANT(device) {
+	unsigned int kind;
+	unsigned int flavour;
+};
+
+FLAVOURS(device, anon, ANON);
+
+static int open_hmm(void)
+{
+	FILE *f = fopen("/proc/devices", "r");
+	const char *name = "/dev/hmm_dmirror0";
+	char line[128];
+	int found = -1;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (strstr(line, "hmm_dmirror"))
+			found = atoi(line);
+	}
+	if (f)
+		fclose(f);
+	if (access(name, F_OK) && found >= 0)
+		mknod(name, S_IFCHR | 0600, makedev(found, 0));
+	return open(name, O_RDWR | O_CLOEXEC);
+}
+
+FIXTURE_SETUP(device)
+{
+	self->hmm = open_hmm();
+	if (self->hmm < 0)
+		SKIP(return, "needs CONFIG_TEST_HMM");
+	setup(&self->w, _metadata, variant->kind, variant->flavour);
+}
+
+FIXTURE_TEARDOWN(device)
+{
+	close(self->hmm);
+	finish(&self->w);
+}
+
+static int hmm_ioctl(int hmm, struct world *w, unsigned long request)
+{
+	static char buffer[SMALL];
+	struct hmm_dmirror_cmd cmd = {
+		.addr = (uintptr_t)w->mem,
+		.ptr = (uintptr_t)buffer,
+		.npages = w->len / PAGE,
+	};
+
+	return ioctl(hmm, request, &cmd) || cmd.cpages != w->len / PAGE ? -1 : 0;
+}
+
+TEST_F(device, migrate)
+{
+	struct world *w = &self->w;
+	int i;
+
+	drain_lru();
+	mark(w);
+	ASSERT_EQ(0, hmm_ioctl(self->hmm, w, HMM_DMIRROR_MIGRATE_TO_DEV));
+	expect_told(w, SECTION, ANY_EVENT);
+	expect_effect(w, DROPS);
+	check(w);
+
+	/* The mirror's access brings the pages back. */
+	mark(w);
+	touch(w);
+	expect_told(w, SECTION, ANY_EVENT);
+	verify(w);
+	ASSERT_EQ(0, hmm_ioctl(self->hmm, w, HMM_DMIRROR_MIGRATE_TO_DEV));
+	ASSERT_EQ(0, hmm_ioctl(self->hmm, w, HMM_DMIRROR_MIGRATE_TO_SYS));
+	verify(w);
+	busy(w);
+	for (i = 0; i < 5; i++)
+		hmm_ioctl(self->hmm, w, HMM_DMIRROR_MIGRATE_TO_DEV);
+	idle(w);
+	verify(w);
+}
+
+TEST_F(device, migrate_zero)
+{
+	struct world *w = &self->w;
+
+	/* The zero page is there, and after half of it nothing at all. */
+	ASSERT_EQ(0, do_dontneed(w));
+	EXPECT_EQ(w->len / PAGE / 2, mirror_reads(w, w->mem, w->len / 2));
+	mark(w);
+	ASSERT_EQ(0, hmm_ioctl(self->hmm, w, HMM_DMIRROR_MIGRATE_TO_DEV));
+	expect_told(w, SECTION, MMU_NOTIFY_MIGRATE);
+	expect_effect(w, DROPS);
+	verify_zero(w);
+}
+
+TEST_F(device, exclusive)
+{
+	struct world *w = &self->w;
+	int i;
+
+	mark(w);
+	ASSERT_EQ(0, hmm_ioctl(self->hmm, w, HMM_DMIRROR_EXCLUSIVE));
+	expect_told(w, ONE_PAGE, MMU_NOTIFY_EXCLUSIVE);
+	expect_effect(w, DROPS);
+	check(w);
+
+	/* The mirror's access takes it from the device. */
+	mark(w);
+	touch(w);
+	if (w->flavour != MIRROR_TLB)
+		expect_told(w, SECTION, MMU_NOTIFY_EXCLUSIVE);
+	verify(w);
+	busy(w);
+	for (i = 0; i < 5; i++)
+		hmm_ioctl(self->hmm, w, HMM_DMIRROR_EXCLUSIVE);
+	idle(w);
+	verify(w);
+	ASSERT_EQ(0, hmm_ioctl(self->hmm, w, HMM_DMIRROR_EXCLUSIVE));
+	ASSERT_EQ(0, do_munmap(w));
+	check(w);
+}
+
+/* fixture age: only an accessed bit of the mirror's says that a page is in use */
+FIXTURE(age) {
+	struct world w;
+};
+
+FIXTURE_VARIANT(age) {
+	unsigned int kind;
+	unsigned int flavour;
+};
+
+FIXTURE_VARIANT_ADD(age, anon_list) { .kind = ANON, .flavour = MIRROR_LIST };
+FIXTURE_VARIANT_ADD(age, anon_page) { .kind = ANON, .flavour = MIRROR_PAGE };
+FIXTURE_VARIANT_ADD(age, shmem_list) { .kind = SHMEM, .flavour = MIRROR_LIST };
+FIXTURE_VARIANT_ADD(age, shmem_page) { .kind = SHMEM, .flavour = MIRROR_PAGE };
+FIXTURE_VARIANT_ADD(age, thp_list) { .kind = ANON_THP, .flavour = MIRROR_LIST };
+FIXTURE_VARIANT_ADD(age, thp_page) { .kind = ANON_THP, .flavour = MIRROR_PAGE };
+
+FIXTURE_SETUP(age)
+{
+	begin(&self->w, _metadata, variant->flavour);
+	if (_metadata->exit_code)
+		return;
+	/* In a group from the beginning: reclaim has only these pages to look at. */
+	enter_cgroup();
+	make_memory(&self->w, variant->kind);
+	if (_metadata->exit_code)
+		return;
+	attach(&self->w);
+	touch(&self->w);
+	drain_lru();
+	mark(&self->w);
+}
+
+FIXTURE_TEARDOWN(age)
+{
+	leave_cgroup();
+	finish(&self->w);
+}
+
+/* Reads or writes the word of the idle bitmap that has the page's bit. */
+static bool idle_bit(struct world *w, int fd, size_t page, bool set)
+{
+	uint64_t pfn = pagemap(w, w->mem + page * PAGE) & PM_PFN, bits = 1ull << pfn % 64;
+
+	if (set)
+		return pwrite(fd, &bits, 8, pfn / 64 * 8) == 8;
+	return pread(fd, &bits, 8, pfn / 64 * 8) == 8 && bits & 1ull << pfn % 64;
+}
+
+static uint64_t mirror_looks(struct world *w, size_t page)
+{
+	return mirror(w, w->mem + page * PAGE, PAGE, false, true, COUNT, NULL);
+}
+
+TEST_F(age, page_idle)
+{
+	int fd = open("/sys/kernel/mm/page_idle/bitmap", O_RDWR | O_CLOEXEC);
+	struct world *w = &self->w;
+	size_t page, nr = w->len / w->kind->page;
+
+	if (fd < 0)
+		SKIP(return, "needs CONFIG_IDLE_PAGE_TRACKING");
+	for (page = 0; page < nr; page++)
+		ASSERT_TRUE(idle_bit(w, fd, page, true));
+	EXPECT_LT(w->before.clear_young, stats(w).clear_young);
+	for (page = 0; page < nr; page++)
+		EXPECT_TRUE(idle_bit(w, fd, page, false));
+	for (page = 0; page < nr; page += 2)
+		EXPECT_EQ(1, mirror_looks(w, page));
+	for (page = 0; page < nr; page++)
+		EXPECT_EQ(page % 2, idle_bit(w, fd, page, false));
+	/* Nothing but age was touched. */
+	EXPECT_EQ(w->len / PAGE, entries(w, true));
+	verify(w);
+	close(fd);
+}
+
+/* Pages that the mirror uses stay longer than those that nobody does. */
+static void reclaim(struct world *w, const char *lru_gen)
+{
+	struct __test_metadata *_metadata = w->test;
+	size_t page, cold_len = 512 * PAGE, hot = 0, cold = 0;
+	long old = get("/sys/kernel/mm/lru_gen/enabled");
+	struct mirror_stats s;
+	uint64_t asked;
+	char *mem;
+	int i;
+
+	if (!have_swap())
+		SKIP(return, "needs swap, see mirror.sh");
+	if (access(CGROUP "/memory.reclaim", W_OK))
+		SKIP(return, "needs CONFIG_MEMCG");
+	if (put("/sys/kernel/mm/lru_gen/enabled", lru_gen) && *lru_gen == 'y')
+		SKIP(return, "needs CONFIG_LRU_GEN");
+	mem = mmap(ELSEWHERE, cold_len, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	ASSERT_EQ(ELSEWHERE, mem);
+	memset(mem, 1, cold_len);
+	drain_lru();
+	for (i = 0; i < 6; i++) {
+		mirror_reads(w, w->mem, w->len);
+		put(CGROUP "/memory.reclaim", "256K");
+	}
+	s = stats(w);
+	asked = *lru_gen == 'y' ? s.clear_young - w->before.clear_young :
+		s.clear_flush_young - w->before.clear_flush_young;
+	EXPECT_LT(0, asked);
+	for (page = 0; page < w->len / PAGE; page++)
+		hot += !!(pagemap(w, w->mem + page * PAGE) & PM_PRESENT);
+	for (page = 0; page < cold_len / PAGE; page++)
+		cold += !!(pagemap(w, mem + page * PAGE) & PM_PRESENT);
+	EXPECT_LT(cold, cold_len / PAGE);
+	EXPECT_GE(hot * (cold_len / PAGE), cold * (w->len / PAGE)) {
+		TH_LOG("%zu pages in use and %zu others are left", hot, cold);
+	}
+	verify(w);
+	put("/sys/kernel/mm/lru_gen/enabled", "%ld", old);
+}
+
+TEST_F(age, reclaim_classic)
+{
+	reclaim(&self->w, "n");
+}
+
+TEST_F(age, reclaim_mglru)
+{
+	reclaim(&self->w, "y");
+}
+
+#define DAMON		"/sys/kernel/mm/damon/admin/kdamonds/"
+#define DAMON_CTX	DAMON "0/contexts/0/"
+#define DAMON_SCHEME	DAMON_CTX "schemes/0/"
+
+/* How often DAMON found the region in use, in @ms. */
+static long damon(struct world *w, const char *operations, uintptr_t start, unsigned int ms)
+{
+	long ret;
+	int bad = 0;
+
+	bad |= put(DAMON "nr_kdamonds", "1");
+	bad |= put(DAMON "0/contexts/nr_contexts", "1");
+	bad |= put(DAMON_CTX "operations", operations);
+	bad |= put(DAMON_CTX "monitoring_attrs/intervals/sample_us", "2000");
+	bad |= put(DAMON_CTX "monitoring_attrs/intervals/aggr_us", "20000");
+	bad |= put(DAMON_CTX "targets/nr_targets", "1");
+	if (*operations != 'p')
+		bad |= put(DAMON_CTX "targets/0/pid_target", "%d", getpid());
+	bad |= put(DAMON_CTX "targets/0/regions/nr_regions", "1");
+	bad |= put(DAMON_CTX "targets/0/regions/0/start", "%lu", start);
+	bad |= put(DAMON_CTX "targets/0/regions/0/end", "%lu", start + w->len);
+	bad |= put(DAMON_CTX "schemes/nr_schemes", "1");
+	bad |= put(DAMON_SCHEME "action", "stat");
+	bad |= put(DAMON_SCHEME "access_pattern/sz/max", "%lu", ~0ul);
+	bad |= put(DAMON_SCHEME "access_pattern/nr_accesses/min", "1");
+	bad |= put(DAMON_SCHEME "access_pattern/nr_accesses/max", "1000");
+	bad |= put(DAMON_SCHEME "access_pattern/age/max", "%lu", ~0ul);
+	bad |= put(DAMON "0/state", "on");
+	usleep(ms * 1000);
+	bad |= put(DAMON "0/state", "update_schemes_stats");
+	ret = get(DAMON_SCHEME "stats/nr_tried");
+	bad |= put(DAMON "0/state", "off");
+	put(DAMON "nr_kdamonds", "0");
+	return bad ? -1 : ret;
+}
+
+static void damon_sees(struct world *w, const char *operations, uintptr_t start)
+{
+	struct mirror_threads threads = { .nr = 1, .seed = 1, .offset = BUSY };
+	struct __test_metadata *_metadata = w->test;
+	struct mirror_stats s;
+
+	if (access(DAMON, F_OK))
+		SKIP(return, "needs CONFIG_DAMON_SYSFS");
+	EXPECT_EQ(0, damon(w, operations, start, 200));
+	mark(w);
+	ASSERT_EQ(0, ioctl(w->mirror, MIRROR_THREADS, &threads));
+	EXPECT_LT(0, damon(w, operations, start, 400));
+	ASSERT_EQ(0, ioctl(w->mirror, MIRROR_STOP));
+	s = stats(w);
+	EXPECT_LT(w->before.clear_young, s.clear_young);
+	EXPECT_LT(w->before.test_young, s.test_young);
+	EXPECT_EQ(w->len / PAGE, entries(w, true));
+	verify(w);
+}
+
+TEST_F(age, damon_vaddr)
+{
+	damon_sees(&self->w, "fvaddr", (uintptr_t)self->w.mem);
+}
+
+TEST_F(age, damon_paddr)
+{
+	struct world *w = &self->w;
+
+	/* One range of physical addresses: what a huge page has. */
+	if (!w->kind->huge)
+		w->len = PAGE;
+	damon_sees(w, "paddr", (pagemap(w, w->mem) & PM_PFN) * PAGE);
+}
+
+/* khugepaged collapses what is in use, if only by the mirror. */
+TEST_F(age, khugepaged)
+{
+	int fd = open("/sys/kernel/mm/page_idle/bitmap", O_RDWR | O_CLOEXEC);
+	struct world *w = &self->w;
+	double end;
+	size_t page;
+
+	if (fd < 0 || missing(ANON_THP))
+		SKIP(return, "needs CONFIG_IDLE_PAGE_TRACKING and THP");
+	if (!w->kind->huge)
+		return;
+	ASSERT_EQ(0, madvise(w->mem, w->len, MADV_DONTNEED));
+	ASSERT_EQ(0, madvise(w->mem, w->len, MADV_NOHUGEPAGE));
+	w->count = 0;
+	fill(w);
+	touch(w);
+	drain_lru();
+	put(THP "enabled", "madvise");
+	put(THP "khugepaged/alloc_sleep_millisecs", "10");
+	put(THP "khugepaged/pages_to_scan", "4096");
+	/* The mirror's accessed bits are cleared, then the CPU's. */
+	for (page = 0; page < w->len / PAGE; page++)
+		idle_bit(w, fd, page, true);
+	close(fd);
+	ASSERT_EQ(0, put("/proc/self/clear_refs", "1"));
+	mark(w);
+	ASSERT_EQ(0, madvise(w->mem, w->len, MADV_HUGEPAGE));
+	put(THP "khugepaged/scan_sleep_millisecs", "10");
+	usleep(300000);
+	EXPECT_FALSE(is_huge(w, w->mem));
+	EXPECT_LT(w->before.test_young, stats(w).test_young);
+
+	EXPECT_EQ(1, mirror_looks(w, 7));
+	for (end = now() + 10; !is_huge(w, w->mem) && now() < end; )
+		usleep(10000);
+	EXPECT_TRUE(is_huge(w, w->mem));
+	put(THP "khugepaged/scan_sleep_millisecs", "10000");
+	verify(w);
+}
+
+/*
+ * Fixture flush is the variants ..._tlb of all the others: expect_told() wants
+ * flushes there. Here is what is flushed without any section of the rest.
+ */
+FIXTURE(flush) {
+	struct world w;
+};
+
+FIXTURE_SETUP(flush)
+{
+	setup(&self->w, _metadata, ANON, MIRROR_TLB);
+}
+
+FIXTURE_TEARDOWN(flush)
+{
+	finish(&self->w);
+}
+
+/* Reclaim flushes once for many pages, but the mirror must not wait for it. */
+TEST_F(flush, batched)
+{
+	struct world *w = &self->w;
+
+	if (!have_swap())
+		SKIP(return, "needs swap, see mirror.sh");
+	drain_lru();
+	/* Both CPUs have used the mm: only then are flushes put off. */
+	busy(w);
+	usleep(10000);
+	idle(w);
+	touch(w);
+	mark(w);
+	ASSERT_EQ(0, do_pageout(w));
+	expect_told(w, SECTION, ANY_EVENT);
+	expect_effect(w, DROPS);
+	verify(w);
+}
+
+TEST_HARNESS_MAIN
