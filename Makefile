@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 # MMU notifiers for Linux. "make help" lists the commands; each is a script in bin/.
 
-.PHONY: help run test tree apply patches check kernel clean
+.PHONY: help run test tree apply patches check kernel mutants clean
 help:
 	@echo 'make run              build the patched kernel, boot it, swap a KVM guest out and back'
 	@echo 'make test             KUnit and self-tests under QEMU'
 	@echo 'make check            everything that needs no boot'
+	@echo 'make mutants          breaks each hook in turn; all has to be noticed (SITE=name: some)'
 	@echo 'make tree             the patched tree alone, in build/tree'
 	@echo 'make apply TREE=dir   the same to a kernel tree of your own'
 	@echo 'make patches          what series names in build/patches, for quilt'
@@ -20,6 +21,9 @@ export KSRC ACCEL GUEST_MIB KTREE KOUT
 
 run test tree patches check kernel:
 	@bin/$@
+
+mutants:
+	@bin/mutants $(SITE)
 
 apply:
 	@bin/apply "$(TREE)"

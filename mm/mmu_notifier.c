@@ -3,10 +3,14 @@
  * MMU notifiers: the VM tells secondary MMUs what it does to an mm.
  *
  * An mm has a struct mmu_notifier_subscriptions from the first subscriber's
- * coming to the last one's going, else a NULL pointer.  An invalidation is a
- * section, from start to end, and is one SRCU read section of that structure:
- * to wait for a grace period is to wait for every section in flight, in this
- * mm and in no other.
+ * coming until some time after the last one's going, else a NULL pointer.  To
+ * get it costs a pass through all reverse-map locks: who comes and goes again and
+ * again, as a driver with one buffer does, is to pay that once.  Without it the
+ * mm is as cheap as before the first.
+ *
+ * An invalidation is a section, from start to end, and is one SRCU read section
+ * of that structure: to wait for a grace period is to wait for every section in
+ * flight, in this mm and in no other.
  *
  * Who belongs to a section?  It must be the same subscribers at the start and
  * at the end, whoever comes and goes meanwhile.  So a section notes the era it
@@ -39,6 +43,7 @@
 #include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
+#include <linux/moduleparam.h>
 #include <linux/overflow.h>
 #include <linux/rculist.h>
 #include <linux/sched/mm.h>
@@ -81,8 +86,10 @@ enum {
  * @list: struct mmu_notifier; changes under @lock, walked under @srcu
  * @ops: SUB_*, what the members of @list implement; read locklessly
  * @era: the current one; read locklessly
- * @nr: subscribers of both kinds, plus __mmu_notifier_release() while it runs.
- *	Whoever drops it to 0 detaches the structure from the mm
+ * @mm: whose it is; referenced while @linger is queued
+ * @nr: subscribers of both kinds, plus __mmu_notifier_release() while it runs
+ * @dying: the mm is: not to linger
+ * @detached: @mm does not point here any more
  * @ready: no section is in flight that does not know this structure
  * @itree_ready: no section is in flight that does not know of intervals
  * @nr_intervals: in @itree; read locklessly
@@ -91,7 +98,8 @@ enum {
  * @seq: of the newest of them
  * @wait: for an interval's @active or @pins to fall, for a release to be done
  * @releaser: the task inside __mmu_notifier_release(); read locklessly
- * @retire: frees the structure
+ * @linger: detaches the structure if @nr is 0
+ * @retire: frees it, once it is detached
  */
 struct mmu_notifier_subscriptions {
 	struct srcu_struct srcu;
@@ -99,7 +107,10 @@ struct mmu_notifier_subscriptions {
 	struct hlist_head list;
 	unsigned int ops;
 	unsigned long era;
+	struct mm_struct *mm;
 	unsigned int nr;
+	bool dying;
+	bool detached;
 	bool ready;
 	bool itree_ready;
 	unsigned int nr_intervals;
@@ -108,8 +119,13 @@ struct mmu_notifier_subscriptions {
 	unsigned long seq;
 	wait_queue_head_t wait;
 	struct task_struct *releaser;
+	struct delayed_work linger;
 	struct rcu_work retire;
 };
+
+unsigned int mmu_notifier_linger_ms = 1000;
+module_param_named(linger_ms, mmu_notifier_linger_ms, uint, 0644);
+MODULE_PARM_DESC(linger_ms, "how long an mm stays ready for subscribers, ms");
 
 /* Held from mmu_notifier_put() until free_notifier() has returned. */
 DEFINE_STATIC_SRCU(mmu_notifier_put_srcu);
@@ -163,6 +179,8 @@ static void subscriptions_retire(struct work_struct *work)
 		container_of(to_rcu_work(work),
 			     struct mmu_notifier_subscriptions, retire);
 
+	if (cancel_delayed_work_sync(&subs->linger))
+		mmdrop(subs->mm);
 	/* Sections that found the structure before it was detached ... */
 	synchronize_srcu(&subs->srcu);
 	/* ... and the put that brought us here, which may still be running. */
@@ -171,7 +189,31 @@ static void subscriptions_retire(struct work_struct *work)
 	kfree(subs);
 }
 
-static struct mmu_notifier_subscriptions *subscriptions_alloc(void)
+static void subscriptions_detach(struct mmu_notifier_subscriptions *subs)
+{
+	lockdep_assert_held(&subs->lock);
+	subs->detached = true;
+	rcu_assign_pointer(subs->mm->notifier_subscriptions, NULL);
+	queue_rcu_work(system_unbound_wq, &subs->retire);
+}
+
+static void subscriptions_linger(struct work_struct *work)
+{
+	struct mmu_notifier_subscriptions *subs =
+		container_of(to_delayed_work(work),
+			     struct mmu_notifier_subscriptions, linger);
+	struct mm_struct *mm = subs->mm;
+
+	/* subscriptions_retire() waits for us. */
+	spin_lock(&subs->lock);
+	if (!subs->nr && !subs->detached)
+		subscriptions_detach(subs);
+	spin_unlock(&subs->lock);
+	mmdrop(mm);
+}
+
+static struct mmu_notifier_subscriptions *
+subscriptions_alloc(struct mm_struct *mm)
 {
 	struct mmu_notifier_subscriptions *subs;
 
@@ -184,10 +226,12 @@ static struct mmu_notifier_subscriptions *subscriptions_alloc(void)
 	}
 	spin_lock_init(&subs->lock);
 	INIT_HLIST_HEAD(&subs->list);
+	subs->mm = mm;
 	subs->nr = 1;
 	subs->itree = RB_ROOT_CACHED;
 	INIT_LIST_HEAD(&subs->inflight);
 	init_waitqueue_head(&subs->wait);
+	INIT_DELAYED_WORK(&subs->linger, subscriptions_linger);
 	INIT_RCU_WORK(&subs->retire, subscriptions_retire);
 	return subs;
 }
@@ -203,7 +247,7 @@ subscriptions_tryget(struct mm_struct *mm)
 	subs = rcu_dereference(mm->notifier_subscriptions);
 	if (subs) {
 		spin_lock(&subs->lock);
-		joined = subs->nr && subs->ready;
+		joined = subs->ready && !subs->detached;
 		if (joined)
 			subs->nr++;
 		spin_unlock(&subs->lock);
@@ -213,21 +257,25 @@ subscriptions_tryget(struct mm_struct *mm)
 }
 
 /*
- * One subscriber less.  With the last one the mm becomes as cheap as it was
- * before the first.
+ * One subscriber less.  Some time after the last one the mm becomes as cheap as it
+ * was before the first.
  */
-static void subscriptions_put(struct mmu_notifier_subscriptions *subs,
-			      struct mm_struct *mm)
+static void subscriptions_put(struct mmu_notifier_subscriptions *subs)
 {
-	bool last;
+	unsigned int ms = READ_ONCE(mmu_notifier_linger_ms);
 
 	spin_lock(&subs->lock);
-	last = !--subs->nr;
-	if (last)
-		rcu_assign_pointer(mm->notifier_subscriptions, NULL);
+	if (--subs->nr) {
+		/* There are others. */
+	} else if (subs->dying || !subs->ready || !ms) {
+		subscriptions_detach(subs);
+	} else {
+		mmgrab(subs->mm);
+		if (mod_delayed_work(system_unbound_wq, &subs->linger,
+				     msecs_to_jiffies(ms)))
+			mmdrop(subs->mm);	/* it has a reference */
+	}
 	spin_unlock(&subs->lock);
-	if (last)
-		queue_rcu_work(system_unbound_wq, &subs->retire);
 }
 
 /*
@@ -413,7 +461,7 @@ static void sub_leave(struct mmu_notifier_subscriptions *subs,
 
 	sub->users = 0;
 	sub->mm = remains;
-	subscriptions_put(subs, mm);
+	subscriptions_put(subs);
 	mmdrop(mm);
 }
 
@@ -795,12 +843,21 @@ void __mmu_notifier_release(struct mm_struct *mm)
 	struct mmu_notifier_range range;
 	struct mmu_notifier *sub;
 	struct hlist_node *next;
+	bool idle;
 	int idx;
 
 	/* Nobody can register any more; what is not @ready will leave again. */
 	subs = subscriptions_tryget(mm);
 	if (!subs)
 		return;
+	spin_lock(&subs->lock);
+	subs->dying = true;
+	idle = subs->nr == 1;
+	spin_unlock(&subs->lock);
+	if (idle) {
+		subscriptions_put(subs);
+		return;
+	}
 
 	if (READ_ONCE(subs->nr_intervals)) {
 		mmu_notifier_range_init(&range, MMU_NOTIFY_RELEASE,
@@ -841,7 +898,7 @@ again:
 		hlist_del_init_rcu(&sub->hlist);
 	subs_update_ops(subs);
 	spin_unlock(&subs->lock);
-	subscriptions_put(subs, mm);
+	subscriptions_put(subs);
 }
 
 /*
@@ -907,7 +964,7 @@ int __mmu_notifier_register(struct mmu_notifier *subscription,
 	subs = subscriptions_tryget(mm);
 	first = !subs;
 	if (first)
-		subs = subscriptions_alloc();
+		subs = subscriptions_alloc(mm);
 	if (!subs)
 		return -ENOMEM;
 
@@ -925,7 +982,7 @@ int __mmu_notifier_register(struct mmu_notifier *subscription,
 	}
 	spin_unlock(&subs->lock);
 	if (WARN_ON_ONCE(busy)) {
-		subscriptions_put(subs, mm);
+		subscriptions_put(subs);
 		return -EBUSY;
 	}
 
@@ -1081,7 +1138,7 @@ static void sub_put_free(struct rcu_head *rcu)
 	sub->ops->free_notifier(sub);
 	__acquire(&mmu_notifier_put_srcu);
 	srcu_up_read(&mmu_notifier_put_srcu, idx);
-	subscriptions_put(subscriptions_of(mm), mm);
+	subscriptions_put(subscriptions_of(mm));
 	mmdrop(mm);
 }
 
@@ -1250,7 +1307,7 @@ int mmu_interval_notifier_insert_locked(struct mmu_interval_notifier *interval_s
 	if (interval_tryinsert(interval_sub, mm, start, length, ops))
 		return 0;
 
-	subs = subscriptions_alloc();
+	subs = subscriptions_alloc(mm);
 	if (!subs)
 		return -ENOMEM;
 	interval_link(subs, interval_sub, mm, start, length, ops);
@@ -1339,7 +1396,7 @@ void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub)
 		subs->itree_ready = false;
 	spin_unlock(&subs->lock);
 
-	subscriptions_put(subs, mm);
+	subscriptions_put(subs);
 	mmdrop(mm);
 }
 EXPORT_SYMBOL_GPL(mmu_interval_notifier_remove);

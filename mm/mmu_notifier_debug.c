@@ -31,7 +31,6 @@
 #include <linux/mmu_notifier.h>
 #include <linux/panic.h>
 #include <linux/percpu.h>
-#include <linux/rmap.h>
 #include <linux/sched.h>
 #include <linux/sched/debug.h>
 #include <linux/seq_file.h>
@@ -464,35 +463,26 @@ void mmu_notifier_debug_detach(struct mm_struct *mm, unsigned long addr,
  */
 
 #ifdef CONFIG_LOCKDEP
-static bool vma_locked(struct vm_area_struct *vma)
-{
-	struct anon_vma *anon_vma = READ_ONCE(vma->anon_vma);
-	struct file *file = READ_ONCE(vma->vm_file);
-
-#ifdef CONFIG_PER_VMA_LOCK
-	if (vma->vm_lock && lockdep_is_held(&vma->vm_lock->lock))
-		return true;
-#endif
-	if (anon_vma && lockdep_is_held(&READ_ONCE(anon_vma->root)->rwsem))
-		return true;
-	return file && file->f_mapping &&
-	       lockdep_is_held(&file->f_mapping->i_mmap_rwsem);
-}
-
-/* Is something held that keeps a subscriber from coming half-way? */
+/*
+ * Is something held that keeps a subscriber from coming half-way?  Which VMA it
+ * belongs to cannot be told: munmap() and mremap() take VMAs out of the tree
+ * while a reverse-map walk still finds them.  So any of these locks will do.
+ */
 static bool section_locked(const struct mmu_notifier_range *range)
 {
-	MA_STATE(mas, &range->mm->mm_mt, range->start, range->start);
-	struct vm_area_struct *vma;
-	bool locked;
+	int i;
 
 	if (!debug_locks || lockdep_is_held(&range->mm->mmap_lock))
 		return true;
-	rcu_read_lock();
-	vma = mas_find(&mas, range->end - 1);
-	locked = vma && vma_locked(vma);
-	rcu_read_unlock();
-	return locked;
+	for (i = 0; i < current->lockdep_depth; i++) {
+		const char *name = current->held_locks[i].instance->name;
+
+		if (name && (strstr(name, "i_mmap_rwsem") ||
+			     strstr(name, "anon_vma->rwsem") ||
+			     strstr(name, "vm_lock->lock")))
+			return true;
+	}
+	return false;
 }
 #else
 static bool section_locked(const struct mmu_notifier_range *range)

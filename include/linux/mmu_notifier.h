@@ -159,8 +159,9 @@ struct mmu_notifier_ops {
 	 * [@start, @end), bytes.
 	 *
 	 * For hardware that walks the CPU's own page tables (IOMMU SVA) and
-	 * has only a TLB to invalidate.  May be called under the page-table
-	 * lock; must not sleep.  Excludes @invalidate_range_start and
+	 * has only a TLB to invalidate.  One address of a huge entry stands
+	 * for all that was cached from it, as on the CPU.  May be called
+	 * under the page-table lock; must not sleep.  Excludes @invalidate_range_start and
 	 * @invalidate_range_end.
 	 */
 	void (*arch_invalidate_secondary_tlbs)(struct mmu_notifier *subscription,
@@ -246,6 +247,9 @@ struct mmu_interval_notifier {
 #ifdef CONFIG_LOCKDEP
 extern struct lockdep_map __mmu_notifier_invalidate_range_start_map;
 #endif
+
+/* How long an mm stays ready for the next subscriber when the last has gone. */
+extern unsigned int mmu_notifier_linger_ms;
 
 /**
  * struct mmu_notifier_range - an invalidation section

@@ -573,12 +573,10 @@ LOCKED(lock_of_file)
 	open_section(c, 0, addr, PAGE_SIZE);
 	close_section(c);
 	EXPECT_QUIET(test, c);
-	/* It is not the lock of another VMA. */
-	open_section(c, 0, c->addr, PAGE_SIZE);
-	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_LOCK, c->addr,
-		      c->addr + PAGE_SIZE);
-	close_section(c);
 	i_mmap_unlock_read(file->f_mapping);
+	open_section(c, 0, addr, PAGE_SIZE);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_LOCK, addr, addr + PAGE_SIZE);
+	close_section(c);
 	fput(file);
 	mmap_write_lock(c->mm);
 }

@@ -41,6 +41,7 @@
  *	x y	the mm dies, the other one dies
  *	$	synchronize
  *	M	map a page, by a file and anonymous
+ *	w W	the mm lingers after its last subscriber; that time passes
  *	L0 U0	take and drop a lock under which page tables change, see lock()
  *	kA	kill the thread that does something to A
  *	@A( /A	A will stop in its next start; it may go on
@@ -88,6 +89,7 @@ MODULE_PARM_DESC(seed, "of the stress cases; 0 for a random one");
 #define HANGS		(10 * HZ)
 /* Who has not come back after this much sleep is waiting. */
 #define WAITS_MS	20
+#define LINGERS_MS	200
 
 #define NR_LIST		4
 #define NR_INTERVALS	16
@@ -163,6 +165,7 @@ struct ctx {
 	int alloc_err;		/* of alloc_notifier */
 	atomic_t running;	/* threads of a stress case that come and go */
 	atomic_t sections;	/* in a stress case, so far */
+	unsigned int linger_ms;	/* what it was before */
 };
 
 /* alloc_notifier() is told the mm only. */
@@ -763,6 +766,9 @@ static int ctx_init(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, c);
 	/* The sections here protect no page table, and hold no lock. */
 	mmu_notifier_debug_disable();
+	/* What is left behind is looked for at once, but where a case says so. */
+	c->linger_ms = mmu_notifier_linger_ms;
+	mmu_notifier_linger_ms = 0;
 	test->priv = c;
 	alloc_ctx = c;
 	spin_lock_init(&c->lock);
@@ -838,6 +844,7 @@ static void ctx_exit(struct kunit *test)
 
 	if (!c)
 		return;
+	mmu_notifier_linger_ms = c->linger_ms;
 	for (p = c->parties; p < c->parties + NR_PARTIES; p++)
 		let_go(p);
 	for (t = c->threads; t < c->threads + NR_THREADS; t++)
@@ -1130,6 +1137,12 @@ static bool take_step(struct kunit *test, const char *step, char how, int err)
 		return mm_is_idle(c, mm);
 	case '1':
 		return mm_has_notifiers(mm);
+	case 'w':
+		mmu_notifier_linger_ms = LINGERS_MS;
+		return true;
+	case 'W':
+		msleep(3 * LINGERS_MS);
+		return true;
 	case 'f':
 		return mmu_notifier_clear_flush_young(mm, ADDR(1), ADDR(2)) == nr;
 	case 'c':
@@ -2088,6 +2101,16 @@ static const struct story cost_stories[] = {
 	/* Put leaves nothing behind, if not at once. */
 	{ "put", "0 ^A A+ 1 %A, $ A# 0" },
 	{ "put_after_exit", "^A A+ x A* %A, $ A# 0" },
+	/*
+	 * Who comes again soon passes no locks; nothing is left behind for long,
+	 * and not at all by an mm that dies.
+	 */
+	{ "linger", "w M +A -A A* 1 L2 +B -B B* U2 1 s W 0" },
+	{ "linger_interval", "w M +a -a 1 L3 +a U3 s a( -a 1 W 0" },
+	{ "linger_in_section", "w +A [1 A( -A& A* ]1 A) -A; 1 +B [1 B( ]1 B) -B B* W 0" },
+	{ "linger_put", "w ^A A+ %A, $ A# 1 W 0" },
+	{ "linger_exit", "w +A -A A* 1 x 0" },
+	{ "linger_exit_interval", "w +a -a 1 x 0" },
 	/* Who listens elsewhere costs nothing here. */
 	{ "elsewhere", ":Ao +A 0 s" },
 };

@@ -26,6 +26,7 @@
  */
 #include <linux/bitops.h>
 #include <linux/debugfs.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/hugetlb.h>
 #include <linux/jump_label.h>
@@ -37,6 +38,7 @@
 #include <linux/mmu_notifier.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/pagemap.h>
 #include <linux/panic.h>
 #include <linux/prandom.h>
 #include <linux/sched/mm.h>
@@ -55,6 +57,8 @@
 #define SPTE_PRESENT	BIT(0)
 #define SPTE_WRITE	BIT(1)
 #define SPTE_ACCESSED	BIT(2)
+/* MIRROR_TLB: cached from a huge entry, of which a flush takes all or nothing. */
+#define SPTE_HUGE	BIT(3)
 
 #define MAX_RANGE	SZ_1G
 #define MAX_THREADS	8
@@ -110,6 +114,7 @@ struct mirror {
 struct cpu_entry {
 	bool present;
 	bool write;
+	bool dirty;
 	unsigned long pfn;
 	unsigned long raw;
 	const char *level;
@@ -159,16 +164,14 @@ static void spte_drop(struct mirror *m, unsigned long i)
 }
 
 static bool spte_set(struct mirror *m, unsigned long i, unsigned long pfn,
-		     bool write)
+		     unsigned long bits)
 {
-	unsigned long spte = pfn << PAGE_SHIFT | SPTE_PRESENT;
+	unsigned long spte = pfn << PAGE_SHIFT | bits | SPTE_PRESENT;
 	unsigned long users = 0;
 	void *entry;
 
 	lockdep_assert_held(&mirror_lock);
-	if (write)
-		spte |= SPTE_WRITE;
-	if ((m->spte[i] & (PAGE_MASK | SPTE_WRITE)) == (spte & ~SPTE_PRESENT))
+	if ((m->spte[i] & ~SPTE_ACCESSED) == spte)
 		return true;
 	spte_drop(m, i);
 	entry = xa_load(&live_pfns, pfn);
@@ -208,6 +211,9 @@ static bool clip(struct mirror *m, unsigned long start, unsigned long end,
 static void drop_range(struct mirror *m, unsigned long i, unsigned long end)
 {
 	for (i = next_live(m, i, end); i < end; i = next_live(m, i + 1, end)) {
+		/* What was accessed is not to be forgotten with the entry. */
+		if (m->spte[i] & SPTE_ACCESSED)
+			folio_set_referenced(pfn_folio(spte_pfn(m->spte[i])));
 		spte_drop(m, i);
 		m->stats.dropped++;
 	}
@@ -270,6 +276,7 @@ static void entry_of_pte(struct cpu_entry *cpu, pte_t pte)
 	cpu->present = pte_present(pte) && !pte_protnone(pte);
 	cpu->pfn = pte_pfn(pte);
 	cpu->write = cpu->present && pte_write(pte);
+	cpu->dirty = pte_dirty(pte);
 }
 
 /*
@@ -304,6 +311,7 @@ static void entry_lock(struct mm_struct *mm, unsigned long addr,
 		cpu->level = "PUD";
 		cpu->present = pud_present(pud) && pud_leaf(pud);
 		cpu->write = cpu->present && pud_write(pud);
+		cpu->dirty = pud_dirty(pud);
 		cpu->pfn = pud_pfn(pud) + ((addr & ~PUD_MASK) >> PAGE_SHIFT);
 		return;
 	}
@@ -317,6 +325,7 @@ again:
 		cpu->present = pmd_present(pmd) && pmd_leaf(pmd) &&
 			       !pmd_protnone(pmd);
 		cpu->write = cpu->present && pmd_write(pmd);
+		cpu->dirty = pmd_dirty(pmd);
 		cpu->pfn = pmd_pfn(pmd) + ((addr & ~PMD_MASK) >> PAGE_SHIFT);
 		return;
 	}
@@ -572,14 +581,21 @@ static void mirror_tlbs(struct mmu_notifier *mn, struct mm_struct *mm,
 			unsigned long start, unsigned long end)
 {
 	struct mirror *m = container_of(mn, struct mirror, mn);
-	unsigned long first, last, flags;
+	unsigned long first, last, i, huge_last, flags;
+	bool inside = clip(m, start & PAGE_MASK, end, &first, &last);
 
-	if (!clip(m, start & PAGE_MASK, end, &first, &last))
+	/* By one address of a huge page all of it is flushed, as on the CPU. */
+	end = end > PMD_MASK ? end : ALIGN(end, PMD_SIZE);
+	if (!clip(m, start & PMD_MASK, end, &i, &huge_last))
 		return;
 	spin_lock_irqsave(&mirror_lock, flags);
-	m->stats.flushes++;
+	m->stats.flushes += inside;
 	m->seq++;
-	drop_range(m, first, last);
+	for (i = next_live(m, i, huge_last); i < huge_last;
+	     i = next_live(m, i + 1, huge_last))
+		if ((inside && i >= first && i < last) ||
+		    (m->spte[i] & SPTE_HUGE))
+			drop_range(m, i, i + 1);
 	spin_unlock_irqrestore(&mirror_lock, flags);
 }
 
@@ -662,18 +678,27 @@ static bool lookup_retry(struct mirror *m, unsigned long seq)
 	return m->sections || m->seq != seq;
 }
 
-/* Hardware that walks the CPU's tables: what it finds is what it caches. */
-static bool tlb_fill(struct mirror *m, unsigned long i)
+/*
+ * Hardware that walks the CPU's tables, and has the CPU handle its faults.  What
+ * it finds is what it caches; before it writes it wants the dirty bit set.
+ */
+static bool tlb_fill(struct mirror *m, unsigned long i, bool write, long *ret)
 {
 	struct cpu_entry cpu;
 	unsigned long flags;
-	bool ok = false;
+	bool unlocked, ok = false;
 
-	mmap_assert_locked(m->mm);
+	*ret = fixup_user_fault(m->mm, spte_addr(m, i),
+				write ? FAULT_FLAG_WRITE : 0, &unlocked);
+	if (*ret)
+		return false;
+	*ret = 1;
 	entry_lock(m->mm, spte_addr(m, i), &cpu);
 	spin_lock_irqsave(&mirror_lock, flags);
 	if (cpu.present && !m->dead)
-		ok = spte_set(m, i, cpu.pfn, cpu.write);
+		ok = spte_set(m, i, cpu.pfn,
+			      (cpu.write && cpu.dirty ? SPTE_WRITE : 0) |
+			      (cpu.map ? 0 : SPTE_HUGE));
 	spin_unlock_irqrestore(&mirror_lock, flags);
 	entry_unlock(&cpu);
 	return ok;
@@ -701,9 +726,11 @@ static int mirror_fault(struct mirror *m, unsigned long i, bool write)
 			continue;
 		}
 		mmap_read_lock(m->mm);
-		ret = get_user_pages_remote(m->mm, addr, 1, gup, &page, NULL);
-		if (ret == 1 && m->flavour == MIRROR_TLB)
-			ok = tlb_fill(m, i);
+		if (m->flavour == MIRROR_TLB)
+			ok = tlb_fill(m, i, write, &ret);
+		else
+			ret = get_user_pages_remote(m->mm, addr, 1, gup, &page,
+						    NULL);
 		mmap_read_unlock(m->mm);
 		if (ret != 1)
 			return ret < 0 ? ret : -EFAULT;
@@ -714,11 +741,12 @@ static int mirror_fault(struct mirror *m, unsigned long i, bool write)
 			if (retry)
 				m->stats.retries++;
 			else if (!m->dead)
-				ok = spte_set(m, i, page_to_pfn(page), write);
+				ok = spte_set(m, i, page_to_pfn(page),
+					      write ? SPTE_WRITE : 0);
 			spin_unlock_irqrestore(&mirror_lock, flags);
+			/* Only now: until then it stayed that page. */
+			put_page(page);
 		}
-		/* Only now: until then it could not become another page. */
-		put_page(page);
 		if (ok)
 			return 0;
 		if (READ_ONCE(m->dead))
@@ -918,6 +946,31 @@ static long mirror_do_access(struct mirror *m, struct mirror_access __user *arg)
 	return ret;
 }
 
+/* What a driver does that tracks which pages of a file are written. */
+static long mirror_do_clean(struct mirror *m)
+{
+	struct vm_area_struct *vma;
+	struct file *file = NULL;
+	pgoff_t first = 0;
+
+	if (!mmget_not_zero(m->mm))
+		return -ESRCH;
+	mmap_read_lock(m->mm);
+	vma = vma_lookup(m->mm, m->start);
+	if (vma && vma->vm_file && (vma->vm_flags & VM_SHARED)) {
+		file = get_file(vma->vm_file);
+		first = linear_page_index(vma, m->start);
+	}
+	mmap_read_unlock(m->mm);
+	mmput(m->mm);
+	if (!file)
+		return -EINVAL;
+	wp_shared_mapping_range(file->f_mapping, first,
+				(m->end - m->start) >> PAGE_SHIFT);
+	fput(file);
+	return 0;
+}
+
 static long mirror_do_threads(struct mirror *m,
 			      struct mirror_threads __user *arg)
 {
@@ -988,6 +1041,8 @@ static long mirror_command(struct mirror *m, unsigned int cmd, void __user *arg)
 		check_all(m, true);
 		return put_user(READ_ONCE(m->stats.violations),
 				(u64 __user *)arg);
+	case MIRROR_CLEAN:
+		return mirror_do_clean(m);
 	case MIRROR_STATS:
 		return mirror_do_stats(m, arg);
 	}

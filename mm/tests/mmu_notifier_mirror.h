@@ -132,4 +132,7 @@ struct mirror_stats {
 /* Unsubscribe; closing the file does it too. */
 #define MIRROR_DETACH		_IO('m', 7)
 
+/* Write-protect the shared file mapping by wp_shared_mapping_range(). */
+#define MIRROR_CLEAN		_IO('m', 8)
+
 #endif /* _MM_TESTS_MMU_NOTIFIER_MIRROR_H */

@@ -6,8 +6,8 @@
  *
  * run_mutants SCENARIOS EQUIVALENT [SITE]: each line of SCENARIOS is a command. All
  * are run once on the intact kernel, where they have to pass, to learn which
- * sites each passes; then each mutant gets the commands that pass its site, the
- * quickest first, until one notices. EQUIVALENT lists the mutants that cannot be
+ * sites each passes; then each mutant gets the commands that pass its site, until
+ * one notices. EQUIVALENT lists the mutants that cannot be
  * noticed, with the reason. SITE: only the sites whose name contains it.
  */
 #include <errno.h>
@@ -25,7 +25,8 @@
 #define DEBUGFS		"/sys/kernel/debug/"
 #define MUTANTS		DEBUGFS "mmu_notifier_mutants/"
 #define MAX_SITES	512
-#define MAX_SCENARIOS	1024
+#define MAX_SCENARIOS	2048
+#define MAX_TRIES	250
 #define MAX_EQUIVALENT	256
 /* Nothing takes that long on an intact kernel. */
 #define HANGS_MS	20000
@@ -48,8 +49,10 @@ struct site {
 
 struct scenario {
 	char command[200];
+	char group[100];	/* of a test, which its variants have in common */
 	int ms;
 	bool passes[MAX_SITES];
+	int round;		/* while it is sorted for a site */
 };
 
 struct equivalent {
@@ -188,7 +191,7 @@ static void show_output(void)
 	char line[256];
 
 	while (f && fgets(line, sizeof(line), f))
-		if (!strstr(line, "OK ") && !strstr(line, "RUN "))
+		if (strstr(line, "Expected") || strstr(line, "not ok"))
 			printf("\t%s", line);
 	if (f)
 		fclose(f);
@@ -219,7 +222,7 @@ static int profile(void)
 			/* It would notice anything. */
 			memset(s->passes, 0, sizeof(s->passes));
 		}
-		if (i % 25 == 24)
+		if (i % 200 == 199)
 			printf("mutants: %d of %d scenarios profiled\n", i + 1,
 			       nr_scenarios);
 		fflush(stdout);
@@ -227,9 +230,41 @@ static int profile(void)
 	return failed;
 }
 
-static int by_time(const void *a, const void *b)
+/*
+ * One variant of each test first, the flavour that the site is about, then the
+ * next of each; the quickest first.
+ */
+static int by_round(const void *a, const void *b)
 {
-	return ((const struct scenario *)a)->ms - ((const struct scenario *)b)->ms;
+	const struct scenario *x = *(struct scenario * const *)a;
+	const struct scenario *y = *(struct scenario * const *)b;
+
+	return x->round != y->round ? x->round - y->round : x->ms - y->ms;
+}
+
+static int candidates(int site, struct scenario **list)
+{
+	const char *name = strrchr(sites[site].name, ':');
+	const char *flavour = "list";
+	int i, j, n = 0;
+
+	if (name && !strncmp(name, ":page", 5))
+		flavour = "page";
+	if (name && !strncmp(name, ":tlbs", 5))
+		flavour = "tlb";
+	for (i = 0; i < nr_scenarios; i++)
+		if (scenarios[i].passes[site])
+			list[n++] = &scenarios[i];
+	for (i = 0; i < n; i++) {
+		list[i]->round = strstr(list[i]->command, flavour) ||
+				 !*list[i]->group ? 0 : 1;
+		for (j = 0; j < i; j++)
+			if (*list[i]->group &&
+			    !strcmp(list[i]->group, list[j]->group))
+				list[i]->round += 2;
+	}
+	qsort(list, n, sizeof(*list), by_round);
+	return n < MAX_TRIES ? n : MAX_TRIES;
 }
 
 static struct equivalent *find_equivalent(int site, int kind)
@@ -257,17 +292,16 @@ static bool applies(int site, int kind)
 /* Who noticed, or NULL. */
 static const char *try_mutant(int site, int kind, int *tried, char *where)
 {
+	static struct scenario *list[MAX_SCENARIOS];
 	const char *who = NULL;
-	int i;
+	int i, n = candidates(site, list);
 
 	*tried = 0;
-	for (i = 0; i < nr_scenarios && !who; i++) {
-		struct scenario *s = &scenarios[i];
+	for (i = 0; i < n && !who; i++) {
+		struct scenario *s = list[i];
 		int status, ms = s->ms;
 		long r, v;
 
-		if (!s->passes[site])
-			continue;
 		r = reports();
 		v = violations();
 		choose(site, kind);
@@ -280,7 +314,7 @@ static const char *try_mutant(int site, int kind, int *tried, char *where)
 		else if (reports() > r)
 			who = "checker";
 		else if (status && status != 4)
-			who = strstr(s->command, "kunit") ? "KUnit" :
+			who = strstr(s->command, "kunit.sh") ? "KUnit" :
 			      status < 0 ? "hang" : "self-test";
 		if (who)
 			snprintf(where, 80, "%.79s", s->command);
@@ -298,8 +332,16 @@ static void read_lists(const char *list, const char *same)
 		die(list);
 	while (fgets(line, sizeof(line), f)) {
 		line[strcspn(line, "\n")] = 0;
-		if (*line && *line != '#' && nr_scenarios < MAX_SCENARIOS)
-			snprintf(scenarios[nr_scenarios++].command, 200, "%.199s", line);
+		if (*line && *line != '#' && nr_scenarios < MAX_SCENARIOS) {
+			struct scenario *s = &scenarios[nr_scenarios++];
+			char *dot = strchr(line, '.'), *last = strrchr(line, '.');
+
+			snprintf(s->command, 200, "%.199s", line);
+			/* ... fixture.variant.test */
+			if (dot && dot != last)
+				snprintf(s->group, 100, "%.*s%.60s",
+					 (int)(dot - line), line, last);
+		}
 	}
 	fclose(f);
 
@@ -334,7 +376,6 @@ int main(int argc, char **argv)
 	read_sites();
 	printf("mutants: %d sites, %d scenarios\n", nr_sites, nr_scenarios);
 	failed = profile();
-	qsort(scenarios, nr_scenarios, sizeof(*scenarios), by_time);
 
 	for (site = 1; site <= nr_sites; site++) {
 		if (argc > 3 && !strstr(sites[site].name, argv[3]))

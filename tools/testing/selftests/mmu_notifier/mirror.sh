@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # What mirror_test and mirror_random want to find: swap, an ext4 file system, and
 # one with DAX if there is persistent memory. Then the test, with the options
-# given; mirror.sh -r OPTION... runs mirror_random.
+# given; mirror.sh random OPTION... runs mirror_random.
 set -eu
 
 dir=$(dirname "$0")
@@ -34,7 +34,7 @@ if [ -b /dev/pmem0 ] && [ ! -d /tmp/mirror_dax ]; then
 fi
 
 test=mirror_test
-if [ "${1-}" = -r ]; then
+if [ "${1-}" = random ]; then
 	test=mirror_random
 	shift
 fi
