@@ -123,9 +123,17 @@ static pte_t *lock_pte(struct kunit *test, unsigned long addr)
 	struct dctx *c = test->priv;
 	pte_t *ptep;
 
-	ptep = get_locked_pte(c->mm, addr, &c->ptl);
+	ptep = __get_locked_pte(c->mm, addr, &c->ptl);
 	KUNIT_ASSERT_NOT_NULL(test, ptep);
 	return ptep;
+}
+
+static void unlock_pte(struct dctx *c, pte_t *ptep)
+{
+	/* By lock_pte(). */
+	__acquire(RCU);
+	__acquire(c->ptl);
+	pte_unmap_unlock(ptep, c->ptl);
 }
 
 static pud_t *area_pud(struct kunit *test)
@@ -176,7 +184,7 @@ LOCKED(clear_pte)
 	KUNIT_EXPECT_EQ(test, c->last.old, pte_val(old));
 	KUNIT_EXPECT_EQ(test, c->last.new, 0);
 	set_pte_at(c->mm, c->addr, ptep, old);
-	pte_unmap_unlock(ptep, c->ptl);
+	unlock_pte(c, ptep);
 	EXPECT_QUIET(test, c);
 }
 
@@ -243,7 +251,7 @@ LOCKED(protect_pte)
 	ptep_set_wrprotect(c->mm, c->addr, ptep);
 	set_pte_at(c->mm, c->addr, ptep, old);
 	EXPECT_QUIET(test, c);
-	pte_unmap_unlock(ptep, c->ptl);
+	unlock_pte(c, ptep);
 }
 
 LOCKED(protect_pmd)
@@ -274,7 +282,7 @@ LOCKED(replace_pte)
 	set_pte_at(c->mm, c->addr, ptep, old);
 	close_section(c);
 	EXPECT_QUIET(test, c);
-	pte_unmap_unlock(ptep, c->ptl);
+	unlock_pte(c, ptep);
 }
 
 /* A page table goes, by pmdp_collapse_flush() and its like or by pmd_clear(). */
@@ -305,7 +313,7 @@ LOCKED(detach_table)
 	ptep_get_and_clear(c->mm, c->area, ptep);
 	EXPECT_QUIET(test, c);
 	set_pmd(pmd, table);
-	pte_unmap_unlock(ptep, c->ptl);
+	unlock_pte(c, ptep);
 
 	/* In a section that is too short it is as bad, and in one not. */
 	set_pte_at(c->mm, c->area, ptep, some_pte(PAGE_READONLY));
@@ -364,7 +372,7 @@ LOCKED(cover)
 		EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_CLEAR, addr,
 			      addr + PAGE_SIZE);
 	set_pte_at(c->mm, addr, ptep, old);
-	pte_unmap_unlock(ptep, c->ptl);
+	unlock_pte(c, ptep);
 
 	if (!cc->closed)
 		close_section(c);
@@ -419,7 +427,7 @@ LOCKED(page)
 		set_pte_at(c->mm, c->addr, ptep, old);
 	if (pc->when == AFTER_SET)
 		mmu_notifier_invalidate_page(&c->range);
-	pte_unmap_unlock(ptep, c->ptl);
+	unlock_pte(c, ptep);
 	if (pc->reports)
 		EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_NO_PAGE, c->addr,
 			      c->addr + PAGE_SIZE);
@@ -431,7 +439,7 @@ LOCKED(page)
 	if (!pc->set) {
 		ptep = lock_pte(test, c->addr);
 		set_pte_at(c->mm, c->addr, ptep, old);
-		pte_unmap_unlock(ptep, c->ptl);
+		unlock_pte(c, ptep);
 	}
 }
 
@@ -444,6 +452,9 @@ LOCKED(page_at_end)
 	open_section(c, MMU_NOTIFIER_RANGE_PAGE, c->addr, PAGE_SIZE);
 	ptep = lock_pte(test, c->addr);
 	old = ptep_get_and_clear(c->mm, c->addr, ptep);
+	/* By lock_pte(). */
+	__acquire(RCU);
+	__acquire(c->ptl);
 	spin_unlock(c->ptl);
 	pte_unmap(ptep);
 	EXPECT_QUIET(test, c);
@@ -452,7 +463,7 @@ LOCKED(page_at_end)
 		      c->addr + PAGE_SIZE);
 	ptep = lock_pte(test, c->addr);
 	set_pte_at(c->mm, c->addr, ptep, old);
-	pte_unmap_unlock(ptep, c->ptl);
+	unlock_pte(c, ptep);
 }
 
 LOCKED(page_context)
@@ -647,7 +658,7 @@ LOCKED(other_task)
 	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_CLEAR, c->addr,
 		      c->addr + PAGE_SIZE);
 	set_pte_at(c->mm, c->addr, ptep, old);
-	pte_unmap_unlock(ptep, c->ptl);
+	unlock_pte(c, ptep);
 	close_section(c);
 	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_END, c->addr,
 		      c->addr + PAGE_SIZE);
@@ -712,7 +723,7 @@ LOCKED(nested)
 	ptep = lock_pte(test, c->addr);
 	old = ptep_get_and_clear(c->mm, c->addr, ptep);
 	set_pte_at(c->mm, c->addr, ptep, old);
-	pte_unmap_unlock(ptep, c->ptl);
+	unlock_pte(c, ptep);
 	/* Not the last one first. */
 	mmu_notifier_invalidate_range_end(&outer);
 	EXPECT_QUIET(test, c);
@@ -738,7 +749,7 @@ LOCKED(harmless)
 	close_section(c);
 	ptep_get_and_clear(c->mm, c->area, ptep);
 	EXPECT_QUIET(test, c);
-	pte_unmap_unlock(ptep, c->ptl);
+	unlock_pte(c, ptep);
 }
 
 LOCKED(looks_away)
@@ -751,7 +762,7 @@ LOCKED(looks_away)
 	old = ptep_get_and_clear(c->mm, c->addr, ptep);
 	set_pte_at(c->mm, c->addr, ptep, old);
 	mmu_notifier_debug_enable();
-	pte_unmap_unlock(ptep, c->ptl);
+	unlock_pte(c, ptep);
 	EXPECT_QUIET(test, c);
 }
 

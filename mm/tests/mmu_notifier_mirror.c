@@ -313,6 +313,7 @@ static void entry_lock(struct mm_struct *mm, unsigned long addr,
 		cpu->write = cpu->present && pud_write(pud);
 		cpu->dirty = pud_dirty(pud);
 		cpu->pfn = pud_pfn(pud) + ((addr & ~PUD_MASK) >> PAGE_SHIFT);
+		__release(cpu->ptl);	/* held until entry_unlock() */
 		return;
 	}
 	pmdp = pmd_offset(pudp, addr);
@@ -327,10 +328,12 @@ again:
 		cpu->write = cpu->present && pmd_write(pmd);
 		cpu->dirty = pmd_dirty(pmd);
 		cpu->pfn = pmd_pfn(pmd) + ((addr & ~PMD_MASK) >> PAGE_SHIFT);
+		__release(cpu->ptl);	/* held until entry_unlock() */
 		return;
 	}
 	spin_unlock(cpu->ptl);
-	cpu->map = pte_offset_map_lock(mm, pmdp, addr, &cpu->ptl);
+	/* Without the underscores sparse would want it unlocked here. */
+	cpu->map = __pte_offset_map_lock(mm, pmdp, addr, &cpu->ptl);
 	if (!cpu->map) {
 		cpu->ptl = NULL;
 		goto again;
@@ -340,10 +343,14 @@ again:
 
 static void entry_unlock(struct cpu_entry *cpu)
 {
-	if (cpu->ptl)
+	if (cpu->ptl) {
+		__acquire(cpu->ptl);	/* by entry_lock() */
 		spin_unlock(cpu->ptl);
-	if (cpu->map)
+	}
+	if (cpu->map) {
+		__acquire(RCU);
 		pte_unmap(cpu->map);
+	}
 }
 
 /* Why may the spte not be as it is?  NULL if it may. */

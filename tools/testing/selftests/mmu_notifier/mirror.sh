@@ -33,6 +33,9 @@ if [ -b /dev/pmem0 ] && [ ! -d /tmp/mirror_dax ]; then
 		rmdir /tmp/mirror_dax
 fi
 
+# It changes entries when nobody asked for it; who wants it turns it on.
+[ ! -f /proc/sys/kernel/numa_balancing ] || echo 0 >/proc/sys/kernel/numa_balancing
+
 test=mirror_test
 if [ "${1-}" = random ]; then
 	test=mirror_random
