@@ -108,8 +108,7 @@ static void open_section(struct dctx *c, unsigned int flags,
 {
 	mmu_notifier_range_init(&c->range, MMU_NOTIFY_CLEAR, flags, c->mm,
 				start, start + size);
-	/* Nobody listens; this one can be opened under a spinlock. */
-	WARN_ON(mmu_notifier_invalidate_range_start_nonblock(&c->range));
+	mmu_notifier_invalidate_range_start(&c->range);
 }
 
 static void close_section(struct dctx *c)
@@ -278,11 +277,14 @@ LOCKED(replace_pte)
 	set_pte_at(c->mm, c->addr, ptep, some_pte(PAGE_READONLY));
 	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_REPLACE, c->addr,
 		      c->addr + PAGE_SIZE);
+	unlock_pte(c, ptep);
+
 	open_section(c, 0, c->addr, PAGE_SIZE);
+	ptep = lock_pte(test, c->addr);
 	set_pte_at(c->mm, c->addr, ptep, old);
+	unlock_pte(c, ptep);
 	close_section(c);
 	EXPECT_QUIET(test, c);
-	unlock_pte(c, ptep);
 }
 
 /* A page table goes, by pmdp_collapse_flush() and its like or by pmd_clear(). */
@@ -742,14 +744,18 @@ LOCKED(harmless)
 	set_pte_at(c->mm, c->area, ptep, pte_mkclean(pte_mkold(pte)));
 	set_pte_at(c->mm, c->area, ptep, pte_mkdirty(some_pte(PAGE_SHARED)));
 	EXPECT_QUIET(test, c);
+	unlock_pte(c, ptep);
 
 	/* PROT_NONE: what was taken was taken by who made it so */
 	open_section(c, 0, c->area, PAGE_SIZE);
+	ptep = lock_pte(test, c->area);
 	set_pte_at(c->mm, c->area, ptep, some_pte(PAGE_NONE));
-	close_section(c);
-	ptep_get_and_clear(c->mm, c->area, ptep);
-	EXPECT_QUIET(test, c);
 	unlock_pte(c, ptep);
+	close_section(c);
+	ptep = lock_pte(test, c->area);
+	ptep_get_and_clear(c->mm, c->area, ptep);
+	unlock_pte(c, ptep);
+	EXPECT_QUIET(test, c);
 }
 
 LOCKED(looks_away)
