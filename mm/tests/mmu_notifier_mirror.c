@@ -311,7 +311,7 @@ static void entry_lock(struct mm_struct *mm, unsigned long addr,
 		cpu->level = "PUD";
 		cpu->present = pud_present(pud) && pud_leaf(pud);
 		cpu->write = cpu->present && pud_write(pud);
-		cpu->dirty = pud_dirty(pud);
+		cpu->dirty = pte_dirty(__pte(pud_val(pud)));
 		cpu->pfn = pud_pfn(pud) + ((addr & ~PUD_MASK) >> PAGE_SHIFT);
 		__release(cpu->ptl);	/* held until entry_unlock() */
 		return;
