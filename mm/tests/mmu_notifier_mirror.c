@@ -17,7 +17,9 @@
  *
  *	mirror.mutex	the life cycle: attached, with threads.  No callback
  *			takes it
- *	mmap_lock	to fault in, and to compare on demand
+ *	mmap_lock	to fault in, and to compare other than at an end
+ *	hugetlb's lock	of the VMA, to compare there: shared tables go under
+ *			it, without mmap_lock
  *	page-table lock	of an entry that is compared
  *	mirror_lock	every spte of every mirror, all_mirrors, live_pfns,
  *			section counts and stats.  Interrupts off: pages are
@@ -63,6 +65,9 @@
 #define MAX_RANGE	SZ_1G
 #define MAX_THREADS	8
 #define MAX_PRINTED	10
+
+/* How many pages a thread's access, or an interval's fault, has compared. */
+#define CHECK_PAGES	8
 
 /**
  * struct mirror - one file
@@ -281,7 +286,7 @@ static void entry_of_pte(struct cpu_entry *cpu, pte_t pte)
 
 /*
  * Find and lock the CPU's entry.  The upper tables stay: the caller holds a lock
- * that whoever frees them would need, see mirror_end() and check_all().
+ * that whoever frees them would need, see mirror_end() and check_mapped().
  */
 static void entry_lock(struct mm_struct *mm, unsigned long addr,
 		       struct cpu_entry *cpu)
@@ -394,10 +399,42 @@ static void check_range(struct mirror *m, unsigned long i, unsigned long end,
 }
 
 /*
- * All of it, while nothing else happens to the range.  A VMA's tables are not
- * freed under mmap_lock, those of one that is being unmapped can be.
+ * As check_one(), not within a section.  A VMA's tables are not freed under
+ * mmap_lock, those of one that is being unmapped can be.
  */
-static void check_all(struct mirror *m, bool quiescent)
+static bool check_mapped(struct mirror *m, unsigned long i, const char *when)
+{
+	struct vm_area_struct *vma = vma_lookup(m->mm, spte_addr(m, i));
+	bool hugetlb = vma && is_vm_hugetlb_page(vma);
+
+	mmap_assert_locked(m->mm);
+	if (!vma)
+		return false;
+	if (hugetlb)
+		hugetlb_vma_lock_read(vma);
+	check_one(m, i, when);
+	if (hugetlb)
+		hugetlb_vma_unlock_read(vma);
+	return true;
+}
+
+/*
+ * A few around an access, while others invalidate.  What is live is mapped at
+ * any time, but for a TLB: between the CPU's entry and its flush it is stale.
+ */
+static void check_some(struct mirror *m, unsigned long i, const char *when)
+{
+	unsigned long nr = (m->end - m->start) >> PAGE_SHIFT;
+	unsigned long end = min(i + CHECK_PAGES, nr);
+
+	if (m->flavour == MIRROR_TLB)
+		return;
+	for (i = next_live(m, i, end); i < end; i = next_live(m, i + 1, end))
+		check_mapped(m, i, when);
+}
+
+/* All of it, while nothing else happens to the range. */
+static void check_all(struct mirror *m)
 {
 	unsigned long i, nr = (m->end - m->start) >> PAGE_SHIFT;
 	struct mm_struct *mm = m->mm;
@@ -406,20 +443,18 @@ static void check_all(struct mirror *m, bool quiescent)
 		return;
 	mmap_read_lock(mm);
 	for (i = next_live(m, 0, nr); i < nr; i = next_live(m, i + 1, nr)) {
-		unsigned long addr = spte_addr(m, i), flags, spte;
+		unsigned long flags, spte;
 
-		if (vma_lookup(mm, addr)) {
-			check_one(m, i, "on demand");
-		} else if (quiescent) {
-			spin_lock_irqsave(&mirror_lock, flags);
-			spte = m->spte[i];
-			spte_drop(m, i);
-			spin_unlock_irqrestore(&mirror_lock, flags);
-			if (spte)
-				violation(m, "there is no VMA", addr, spte,
-					  NULL, "on demand");
-		}
 		cond_resched();
+		if (check_mapped(m, i, "on demand"))
+			continue;
+		spin_lock_irqsave(&mirror_lock, flags);
+		spte = m->spte[i];
+		spte_drop(m, i);
+		spin_unlock_irqrestore(&mirror_lock, flags);
+		if (spte)
+			violation(m, "there is no VMA", spte_addr(m, i), spte,
+				  NULL, "on demand");
 	}
 	mmap_read_unlock(mm);
 	mmput_async(mm);
@@ -434,29 +469,24 @@ void __mmu_notifier_mirror_free(struct page *page, unsigned int order)
 	unsigned long i, nr, flags, spte;
 	struct mirror *m;
 
-	while (xa_find(&live_pfns, &pfn, last, XA_PRESENT)) {
-		struct mirror *owner = NULL;
-		unsigned long addr = 0;
-
+	for (; xa_find(&live_pfns, &pfn, last, XA_PRESENT); pfn++) {
+		/* Under the lock: no mirror can go meanwhile. */
 		spin_lock_irqsave(&mirror_lock, flags);
 		list_for_each_entry(m, &all_mirrors, all) {
 			nr = (m->end - m->start) >> PAGE_SHIFT;
 			for (i = next_live(m, 0, nr); i < nr;
 			     i = next_live(m, i + 1, nr)) {
-				if (spte_pfn(m->spte[i]) != pfn)
-					continue;
-				owner = m;
-				addr = spte_addr(m, i);
 				spte = m->spte[i];
+				if (spte_pfn(spte) != pfn)
+					continue;
 				spte_drop(m, i);
+				violation(m, "the page is freed",
+					  spte_addr(m, i), spte, NULL,
+					  "at free");
 			}
 		}
-		/* Under the lock: the mirror cannot go meanwhile. */
-		if (owner)
-			violation(owner, "the page is freed", addr, spte, NULL,
-				  "at free");
 		spin_unlock_irqrestore(&mirror_lock, flags);
-		if (pfn++ == last)
+		if (pfn == last)
 			break;
 	}
 }
@@ -702,7 +732,8 @@ static bool tlb_fill(struct mirror *m, unsigned long i, bool write, long *ret)
 	*ret = 1;
 	entry_lock(m->mm, spte_addr(m, i), &cpu);
 	spin_lock_irqsave(&mirror_lock, flags);
-	if (cpu.present && !m->dead)
+	/* Not what is no memory: it could not be touched. */
+	if (cpu.present && pfn_valid(cpu.pfn) && !m->dead)
 		ok = spte_set(m, i, cpu.pfn,
 			      (cpu.write && cpu.dirty ? SPTE_WRITE : 0) |
 			      (cpu.map ? 0 : SPTE_HUGE));
@@ -733,6 +764,9 @@ static int mirror_fault(struct mirror *m, unsigned long i, bool write)
 			continue;
 		}
 		mmap_read_lock(m->mm);
+		/* It hears of no end. */
+		if (m->flavour == MIRROR_INTERVAL)
+			check_some(m, i, "at a fault");
 		if (m->flavour == MIRROR_TLB)
 			ok = tlb_fill(m, i, write, &ret);
 		else
@@ -824,6 +858,9 @@ static int mirror_thread(void *data)
 			break;
 		/* Nothing need be mapped there. */
 		mirror_access_one(m, i, write, job->offset, &value);
+		mmap_read_lock(m->mm);
+		check_some(m, i, "after an access");
+		mmap_read_unlock(m->mm);
 		mmput_async(m->mm);
 		cond_resched();
 	}
@@ -908,6 +945,12 @@ static long mirror_do_detach(struct mirror *m)
 		mmu_interval_notifier_remove(&m->mni);
 	else
 		mmu_notifier_unregister(&m->mn, m->mm);
+	if (m->sections)
+		violation(m, "a start without an end", m->start, 0, NULL,
+			  "when unsubscribed");
+	if (m->flavour != MIRROR_INTERVAL && !m->dead)
+		violation(m, "not released", m->start, 0, NULL,
+			  "when unsubscribed");
 	spin_lock_irqsave(&mirror_lock, flags);
 	drop_range(m, 0, (m->end - m->start) >> PAGE_SHIFT);
 	list_del(&m->all);
@@ -1045,7 +1088,7 @@ static long mirror_command(struct mirror *m, unsigned int cmd, void __user *arg)
 		return wait_event_interruptible(m->wait,
 				atomic_read(&m->done) == m->nr_threads);
 	case MIRROR_CHECK:
-		check_all(m, true);
+		check_all(m);
 		return put_user(READ_ONCE(m->stats.violations),
 				(u64 __user *)arg);
 	case MIRROR_CLEAN:
