@@ -1371,7 +1371,8 @@ EXPORT_SYMBOL_GPL(mmu_interval_notifier_insert);
  * @interval_sub: inserted by mmu_interval_notifier_insert()
  *
  * When it returns, @invalidate does not run and will not, and the owner can
- * free @interval_sub.
+ * free @interval_sub.  An invalidation that begins while it runs may not call
+ * @invalidate any more: drop the secondary mappings before.
  *
  * Context: may sleep; waits for @invalidate, so not under a lock that it takes.
  */
