@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 # MMU notifiers for Linux. "make help" lists the commands; each is a script in bin/.
 
-.PHONY: help run test tree apply patches check kernel mutants clean
+.PHONY: help run test tree apply patches check kernel mutants users bench clean
 help:
 	@echo 'make run              build the patched kernel, boot it, swap a KVM guest out and back'
-	@echo 'make test             KUnit and self-tests under QEMU'
+	@echo 'make test             KUnit and self-tests under QEMU; the kernel'"'"'s own, against stock'
 	@echo 'make check            everything that needs no boot'
 	@echo 'make mutants          breaks each hook in turn; all has to be noticed (SITE=name: some)'
+	@echo 'make users            every in-tree user compiles as it does in the stock kernel'
+	@echo 'make bench            none, stock, ours side by side: build/bench.md, .json, .svg'
 	@echo 'make tree             the patched tree alone, in build/tree'
 	@echo 'make apply TREE=dir   the same to a kernel tree of your own'
 	@echo 'make patches          what series names in build/patches, for quilt'
@@ -19,7 +21,7 @@ help:
 
 export KSRC ACCEL GUEST_MIB KTREE KOUT
 
-run test tree patches check kernel:
+run test tree patches check kernel users bench:
 	@bin/$@
 
 mutants:

@@ -6,68 +6,61 @@
  * coming until some time after the last one's going, else a NULL pointer.  To
  * get it costs a pass through all reverse-map locks: who comes and goes again and
  * again, as a driver with one buffer does, is to pay that once.  Without it the
- * mm is as cheap as before the first.
+ * mm is as cheap as before the first; and while no mm has one, mmu_notifier_key
+ * keeps all hooks from looking.
  *
- * An invalidation is a section, from start to end, and is one SRCU read section
- * of that structure: to wait for a grace period is to wait for every section in
- * flight, in this mm and in no other.
+ * An invalidation is a section, from start to end.  Who is inside one, or inside
+ * another callback, is counted in ->sections, together with the era it began in.
+ * To wait for those in flight, in this mm and in no other, is to begin an era and
+ * to wait for as many exits from older ones as were counted at that moment: the
+ * two share an atomic.  An exit looks for waiters only if the era has changed.
  *
  * Who belongs to a section?  It must be the same subscribers at the start and
- * at the end, whoever comes and goes meanwhile.  So a section notes the era it
- * began in, and each coming and going of a list subscriber begins a new one:
- *
- *	joining since era j:	called by the sections of era >= j
- *	live:			called by all
- *	leaving since era l:	called by the sections of era < l
- *
- * A grace period after it joined no older section is left, and it is live.  A
- * grace period after it began to leave nobody calls it any more, and it is
- * unlinked; another one later nobody looks at it, and its owner may free it.
+ * at the end, whoever comes and goes meanwhile.  So a section goes by the table
+ * that it found at its start; each coming and going of a list subscriber
+ * replaces the table.  When the sections that may have the old one are over, it
+ * is freed, who joined is told of all that is in flight, and who left of nothing.
  *
  * Locks, outermost first:
  *
  *	mmap_lock (write)	allocation of the structure; register and get
  *	reverse-map locks	passed through once by the first to register,
  *				see mm_pass_all_locks()
- *	subscriptions->srcu	read: a section, or another callback.
- *				Waited for under mmap_lock, so that inside it
- *				nobody may take mmap_lock
+ *	section_map		for lockdep: a section.  Waited for under
+ *				mmap_lock, so that inside it nobody may take
+ *				mmap_lock
+ *	watched_mutex		the list of all structures, for the watchdog
  *	subscriptions->lock	everything in the structure.  Innermost; no
  *				callback runs under it
  *
+ *	cpu_hotplug_lock	to change mmu_notifier_key, with arm_mutex inside.
+ *				Outside mmap_lock, and only tried inside it
  *	rcu			mm->notifier_subscriptions, just long enough
- *				to enter its srcu
+ *				to be counted in it
  */
+#include <linux/bitmap.h>
+#include <linux/completion.h>
+#include <linux/cpu.h>
+#include <linux/delay.h>
 #include <linux/export.h>
 #include <linux/interval_tree.h>
+#include <linux/jump_label.h>
+#include <linux/kallsyms.h>
 #include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/moduleparam.h>
 #include <linux/overflow.h>
-#include <linux/rculist.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/sort.h>
 #include <linux/srcu.h>
+#include <linux/stacktrace.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include "internal.h"
-
-/* Which operations the list subscribers of an mm have. */
-#define SUB_RANGE		BIT(0)
-#define SUB_PAGE		BIT(1)
-#define SUB_CLEAR_FLUSH_YOUNG	BIT(2)
-#define SUB_CLEAR_YOUNG		BIT(3)
-#define SUB_TEST_YOUNG		BIT(4)
-#define SUB_TLBS		BIT(5)
-
-/* mmu_notifier.era: an era, a multiple of ERA_STEP, and what happened in it. */
-#define ERA_LIVE		0UL
-#define ERA_JOINING		1UL
-#define ERA_LEAVING		2UL
-#define ERA_STATE		3UL
-#define ERA_STEP		4UL
 
 /* mmu_notifier.release: whoever comes first calls it, others wait for it. */
 enum {
@@ -77,55 +70,190 @@ enum {
 };
 
 /* mmu_interval_notifier.pins: to be removed, not to be called any more. */
-#define PINS_DEAD		BIT(31)
+#define PINS_DEAD		INT_MIN
+
+/* mmu_notifier_range.hit: more intervals than one. */
+#define SEVERAL_HITS		((struct mmu_interval_notifier *)1)
+
+/* mmu_notifier_subscriptions.sections: the era above, how many below. */
+#define ERA_SHIFT		32
+#define ERA_STEP		BIT_ULL(ERA_SHIFT)
+
+/* mmu_notifier_subscriptions.hull_start and .hull_last, without an interval. */
+#define NO_INTERVAL_START	ULONG_MAX
+#define NO_INTERVAL_LAST	0UL
+
+/*
+ * What the start and the end of a section have to do: nothing; call what is in the
+ * table's @start and @end, neither of them empty; look; what look_start() has found:
+ * nobody in the table.
+ */
+enum {
+	CALLS_NONE,
+	CALLS_PLAIN,
+	CALLS_LOOK,
+	CALLS_INTERVALS,
+};
+
+/* A callback, and for whom. */
+struct start_call {
+	int (*fn)(struct mmu_notifier *sub, const struct mmu_notifier_range *range);
+	struct mmu_notifier *sub;
+};
+
+struct end_call {
+	void (*fn)(struct mmu_notifier *sub, const struct mmu_notifier_range *range);
+	struct mmu_notifier *sub;
+};
+
+/*
+ * A subscriber that asked for a range.  They are sorted by @start; @reach is the
+ * greatest @last up to here, so that it is sorted, too.
+ */
+struct limited {
+	unsigned long start;
+	unsigned long last;
+	unsigned long reach;
+	unsigned long events;
+	struct mmu_notifier *sub;
+};
+
+/**
+ * struct sub_table - the list subscribers of an mm, at some time
+ * @capacity: how many it has room for
+ * @nr_limited: in @limited
+ * @calls: a section has somebody to call: CALLS_*
+ * @page_calls: the same for one with MMU_NOTIFIER_RANGE_PAGE
+ * @has_page: somebody has invalidate_page
+ * @sub: those that hear of the whole mm; first those without invalidate_page
+ * @sub_page: the first with it
+ * @sub_stop: behind the last
+ * @start: their invalidate_range_start, in the same order
+ * @start_page: behind those without invalidate_page
+ * @start_stop: behind the last
+ * @end: their invalidate_range_end, in the same order
+ * @end_page: behind those without invalidate_page
+ * @end_stop: behind the last
+ * @limited: those that asked for a range or for events
+ * @hint: an index of @limited: where the last search ended
+ *
+ * Nothing but @hint changes once it is published.
+ */
+struct sub_table {
+	unsigned int capacity;
+	unsigned int nr_limited;
+	unsigned int hint;
+	u8 calls;
+	u8 page_calls;
+	bool has_page;
+	struct mmu_notifier **sub, **sub_page, **sub_stop;
+	struct start_call *start, *start_page, *start_stop;
+	struct end_call *end, *end_page, *end_stop;
+	struct limited *limited;
+};
+
+/* Nobody is in the list. */
+static struct sub_table no_table;
+
+/**
+ * struct section_waiter - waits for the sections that were open at some time
+ * @list: in subscriptions->waiters
+ * @era: they are older
+ * @nr: how many of them are left
+ * @done: completed with the last
+ * @mni: was inserted while they were open, and counts them as one in ->active
+ * @free: with the last
+ */
+struct section_waiter {
+	struct list_head list;
+	u32 era;
+	u32 nr;
+	struct completion *done;
+	struct mmu_interval_notifier *mni;
+	bool free;
+};
 
 /**
  * struct mmu_notifier_subscriptions - everybody who listens to an mm
- * @srcu: read-held by sections and callbacks
+ * @sections: who is inside one or inside a callback, and the era; see above
+ * @table: the list subscribers; read inside a section
+ * @hull_start: no interval starts below; read inside a section
+ * @hull_last: no interval ends above; read inside a section
  * @lock: see the legend above
- * @list: struct mmu_notifier; changes under @lock, walked under @srcu
- * @ops: SUB_*, what the members of @list implement; read locklessly
- * @era: the current one; read locklessly
- * @mm: whose it is; referenced while @linger is queued
  * @nr: subscribers of both kinds, plus __mmu_notifier_release() while it runs
+ * @nr_list: in @list
  * @dying: the mm is: not to linger
  * @detached: @mm does not point here any more
  * @ready: no section is in flight that does not know this structure
- * @itree_ready: no section is in flight that does not know of intervals
- * @nr_intervals: in @itree; read locklessly
+ * @list: struct mmu_notifier
+ * @gone: those that were put and are in @table still
+ * @mm: whose it is; referenced while @linger is queued
  * @itree: struct mmu_interval_notifier
- * @inflight: sections that have to do with @itree
- * @seq: of the newest of them
- * @wait: for an interval's @active or @pins to fall, for a release to be done
+ * @nr_intervals: in @itree
+ * @seq: of the newest section that overlapped some of @itree, or change of it
+ * @changed: of the newest change
+ * @waiters: struct section_waiter
+ * @wait: for an interval's @active or @pins to fall, for a release to be done,
+ *	for @waiters to be empty
  * @releaser: the task inside __mmu_notifier_release(); read locklessly
+ * @watched: among all structures
+ * @watch: for the sections that were open at the watchdog's last look
+ * @watch_since: when that was, jiffies
+ * @update: frees what is in @gone
  * @linger: detaches the structure if @nr is 0
  * @retire: frees it, once it is detached
  */
 struct mmu_notifier_subscriptions {
-	struct srcu_struct srcu;
+	atomic64_t sections;
+	struct sub_table *table;
+	unsigned long hull_start;
+	unsigned long hull_last;
+
 	spinlock_t lock;	/* see the legend above */
-	struct hlist_head list;
-	unsigned int ops;
-	unsigned long era;
-	struct mm_struct *mm;
 	unsigned int nr;
+	unsigned int nr_list;
 	bool dying;
 	bool detached;
 	bool ready;
-	bool itree_ready;
-	unsigned int nr_intervals;
+	struct hlist_head list;
+	struct hlist_head gone;
+	struct mm_struct *mm;
 	struct rb_root_cached itree;
-	struct list_head inflight;
+	unsigned int nr_intervals;
 	unsigned long seq;
+	unsigned long changed;
+	struct list_head waiters;
 	wait_queue_head_t wait;
 	struct task_struct *releaser;
+	struct list_head watched;
+	struct section_waiter watch;
+	unsigned long watch_since;
+	struct work_struct update;
 	struct delayed_work linger;
 	struct rcu_work retire;
 };
 
+static struct kmem_cache *subscriptions_cache;
+
 unsigned int mmu_notifier_linger_ms = 1000;
 module_param_named(linger_ms, mmu_notifier_linger_ms, uint, 0644);
 MODULE_PARM_DESC(linger_ms, "how long an mm stays ready for subscribers, ms");
+
+static unsigned int armed_ms = 10000;
+module_param(armed_ms, uint, 0644);
+MODULE_PARM_DESC(armed_ms, "how long all hooks stay armed after the last subscriber, ms");
+
+unsigned int mmu_notifier_watchdog_ms = 10000;
+module_param_named(watchdog_ms, mmu_notifier_watchdog_ms, uint, 0644);
+MODULE_PARM_DESC(watchdog_ms, "after what time a callback is worth a message, ms; 0: never");
+
+/* The callback that was named last. */
+unsigned long mmu_notifier_watchdog_found;
+
+static LIST_HEAD(watched);
+static DEFINE_MUTEX(watched_mutex);
+static void watchdog_look(struct work_struct *work);
+static DECLARE_DELAYED_WORK(watchdog_work, watchdog_look);
 
 /* Held from mmu_notifier_put() until free_notifier() has returned. */
 DEFINE_STATIC_SRCU(mmu_notifier_put_srcu);
@@ -135,42 +263,351 @@ DEFINE_STATIC_SRCU(mmu_notifier_put_srcu);
 struct lockdep_map __mmu_notifier_invalidate_range_start_map =
 	STATIC_LOCKDEP_MAP_INIT("mmu_notifier_invalidate_range_start",
 				&__mmu_notifier_invalidate_range_start_map);
+
+/* Held for reading inside a section, if somebody listens. */
+static struct lockdep_map section_map =
+	STATIC_LOCKDEP_MAP_INIT("mmu_notifier_section", &section_map);
 #endif
+
+/*
+ * The key: off until the first subscriber in the system comes, on until some time
+ * after the last structure is freed.  So no section that somebody was told of is
+ * in flight when it goes off; and when it comes on, that is before the first
+ * subscriber's structure is published, and registration waits for who has not
+ * seen it, with the locks.
+ */
+DEFINE_STATIC_KEY_FALSE(mmu_notifier_key);
+EXPORT_SYMBOL_GPL(mmu_notifier_key);
+
+/* Structures, plus 1 for disarm_work while it waits; 0: the key is off. */
+static atomic_t arm_users;
+static DEFINE_MUTEX(arm_mutex);		/* arm_users from and to 0 */
+
+/* How often to try for cpu_hotplug_lock, a ms apart. */
+#define ARM_TRIES	100
+
+static void disarm(struct work_struct *work)
+{
+	cpus_read_lock();
+	mutex_lock(&arm_mutex);
+	/* If somebody has come: the last of them will be back here. */
+	if (atomic_dec_and_test(&arm_users))
+		static_branch_disable_cpuslocked(&mmu_notifier_key);
+	mutex_unlock(&arm_mutex);
+	cpus_read_unlock();
+}
+
+static DECLARE_DELAYED_WORK(disarm_work, disarm);
+
+static void arm_put(void)
+{
+	if (!atomic_add_unless(&arm_users, -1, 1))
+		queue_delayed_work(system_unbound_wq, &disarm_work,
+				   msecs_to_jiffies(READ_ONCE(armed_ms)));
+}
+
+static void arm(void)
+{
+	mutex_lock(&arm_mutex);
+	if (!atomic_read(&arm_users))
+		static_branch_enable_cpuslocked(&mmu_notifier_key);
+	atomic_inc(&arm_users);
+	mutex_unlock(&arm_mutex);
+}
+
+static void arm_get(void)
+{
+	if (atomic_inc_not_zero(&arm_users))
+		return;
+	cpus_read_lock();
+	arm();
+	cpus_read_unlock();
+}
+
+/*
+ * The same under mmap_lock, which is taken inside cpu_hotplug_lock elsewhere
+ * (cpuset_attach()).  A CPU that comes or goes may wait for who waits for us, so
+ * that we do not wait for ever.
+ */
+static int arm_get_locked(void)
+{
+	unsigned int tries = 0;
+
+	if (atomic_inc_not_zero(&arm_users))
+		return 0;
+	while (!cpus_read_trylock()) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (++tries == ARM_TRIES)
+			return -EAGAIN;
+		msleep(1);
+	}
+	arm();
+	cpus_read_unlock();
+	return 0;
+}
+
+/*
+ * The structure, and who is inside.
+ */
+
+/* mm->notifier_subscriptions has MMU_NOTIFIER_HEARS_* in its low bits. */
+static struct mmu_notifier_subscriptions *untagged(void *tagged)
+{
+	return (void *)((unsigned long)tagged & ~MMU_NOTIFIER_HEARS_MASK);
+}
 
 /* For a subscriber's own calls: it is counted in ->nr, which keeps it there. */
 static struct mmu_notifier_subscriptions *
 subscriptions_of(struct mm_struct *mm)
 {
-	return rcu_dereference_protected(mm->notifier_subscriptions, true);
+	return untagged(rcu_dereference_protected(mm->notifier_subscriptions,
+						  true));
 }
 
 /*
- * Enter a read section on behalf of the mm, if somebody listens (for one of
- * @ops).  RCU keeps the structure until its srcu is entered; from then on
- * subscriptions_retire() waits.
+ * Be counted in the structure of the mm, if somebody listens (for one of @hears).
+ * RCU keeps it until we are; from then on subscriptions_retire() waits.
  */
-static struct mmu_notifier_subscriptions *
-subscriptions_enter(struct mm_struct *mm, unsigned int ops, int *idx)
+static __always_inline struct mmu_notifier_subscriptions *
+subscriptions_enter(struct mm_struct *mm, unsigned long hears, u64 *entered)
 {
 	struct mmu_notifier_subscriptions *subs;
+	void *tagged;
 
 	rcu_read_lock();
-	subs = rcu_dereference(mm->notifier_subscriptions);
-	if (subs && ops && !(READ_ONCE(subs->ops) & ops))
+	tagged = rcu_dereference(mm->notifier_subscriptions);
+	subs = untagged(tagged);
+	if (hears && !((unsigned long)tagged & hears))
 		subs = NULL;
-	if (subs) {
-		*idx = srcu_read_lock(&subs->srcu);
-		/* Sparse cannot follow a lock that is taken on a condition. */
-		__release(&subs->srcu);
-	}
+	if (subs)
+		/*
+		 * Fully ordered, as is atomic64_fetch_add() in waiter_begin(): who
+		 * is not counted there sees what was published before.
+		 */
+		*entered = atomic64_fetch_inc(&subs->sections);
 	rcu_read_unlock();
 	return subs;
 }
 
-static void subscriptions_exit(struct mmu_notifier_subscriptions *subs, int idx)
+/*
+ * One that came in the era @era has left in the era @now: who has counted it?
+ * Waiters may have come since, and have not.
+ */
+static noinline void subscriptions_left(struct mmu_notifier_subscriptions *subs,
+					u32 era, u32 now)
 {
-	__acquire(&subs->srcu);
-	srcu_read_unlock(&subs->srcu, idx);
+	struct section_waiter *w, *next;
+
+	spin_lock(&subs->lock);
+	list_for_each_entry_safe(w, next, &subs->waiters, list) {
+		if ((s32)(w->era - era) <= 0 || (s32)(w->era - now) > 0 ||
+		    --w->nr)
+			continue;
+		list_del_init(&w->list);
+		if (w->mni) {
+			WRITE_ONCE(w->mni->active, w->mni->active - 1);
+			wake_up_all(&subs->wait);
+		}
+		if (w->done)
+			complete(w->done);
+		if (w->free)
+			kfree(w);
+	}
+	/* Under the lock: subscriptions_retire() frees it thereafter. */
+	if (list_empty(&subs->waiters))
+		wake_up_all(&subs->wait);
+	spin_unlock(&subs->lock);
+}
+
+static __always_inline void
+subscriptions_exit(struct mmu_notifier_subscriptions *subs, u64 entered)
+{
+	u32 now = (u64)atomic64_dec_return(&subs->sections) >> ERA_SHIFT;
+	u32 era = entered >> ERA_SHIFT;
+
+	/* In a newer era we have been counted by who began it. */
+	if (unlikely(now != era))
+		subscriptions_left(subs, era, now);
+}
+
+/* Begin an era.  True if somebody is inside: then @w is queued. */
+static bool waiter_begin(struct mmu_notifier_subscriptions *subs,
+			 struct section_waiter *w)
+{
+	u64 old;
+
+	lockdep_assert_held(&subs->lock);
+
+	old = atomic64_fetch_add(ERA_STEP, &subs->sections);
+	w->nr = old;
+	w->era = (old >> ERA_SHIFT) + 1;
+	if (!w->nr)
+		return false;
+	/* Who leaves has to take the lock to tell us. */
+	list_add_tail(&w->list, &subs->waiters);
+	return true;
+}
+
+/*
+ * The watchdog: says which callback it is that takes so long.
+ *
+ * The sections do not keep a record of that, for it would cost each of them.  Who
+ * waits too long, or watchdog_look() every so often on behalf of everybody, looks for
+ * it in the stacks of those that sleep: behind a frame of a function that calls
+ * callbacks there is the callback's.
+ */
+
+#if defined(CONFIG_STACKTRACE) && defined(CONFIG_KALLSYMS)
+static int plain_start(struct mmu_notifier_range *range, struct sub_table *t);
+static void plain_end(struct mmu_notifier_range *range);
+static int look_start(struct mmu_notifier_range *range,
+		      struct mmu_notifier_subscriptions *subs);
+static void look_end(struct mmu_notifier_range *range);
+static void sub_release(struct mmu_notifier_subscriptions *subs,
+			struct mmu_notifier *sub, struct mm_struct *mm);
+
+/* Is @addr in a function that calls callbacks? */
+static bool watchdog_is_caller(unsigned long addr)
+{
+	void *const callers[] = {
+		plain_start, plain_end, look_start, look_end, sub_release,
+	};
+	unsigned long size, offset;
+	unsigned int i;
+
+	if (!kallsyms_lookup_size_offset(addr, &size, &offset))
+		return false;
+	for (i = 0; i < ARRAY_SIZE(callers); i++)
+		if (addr - offset == (unsigned long)callers[i])
+			return true;
+	return false;
+}
+
+static void watchdog_find_callback(void)
+{
+	unsigned long entries[32];
+	struct task_struct *g, *t;
+	unsigned int i, nr;
+
+	rcu_read_lock();
+	for_each_process_thread(g, t) {
+		if (t == current || task_is_running(t))
+			continue;
+		nr = stack_trace_save_tsk(t, entries, ARRAY_SIZE(entries), 0);
+		for (i = 1; i < nr; i++) {
+			if (!watchdog_is_caller(entries[i]))
+				continue;
+			pr_warn("mmu_notifier: %s/%d is in %pS\n", t->comm,
+				task_pid_nr(t), (void *)entries[i - 1]);
+			mmu_notifier_watchdog_found = entries[i - 1];
+			break;
+		}
+	}
+	rcu_read_unlock();
+}
+#else
+static void watchdog_find_callback(void)
+{
+}
+#endif
+
+/* Sections of @subs are open for @since, jiffies. */
+static void watchdog_report(struct mmu_notifier_subscriptions *subs,
+			    unsigned long since)
+{
+	struct task_struct *p;
+	pid_t pid = 0;
+
+	rcu_read_lock();
+	for_each_process(p) {
+		if (READ_ONCE(p->mm) == subs->mm) {
+			pid = task_pid_nr(p);
+			break;
+		}
+	}
+	rcu_read_unlock();
+	pr_warn("mmu_notifier: a section in mm %p (pid %d) is open for %u ms\n",
+		subs->mm, pid, jiffies_to_msecs(since));
+	watchdog_find_callback();
+}
+
+static void watchdog_look(struct work_struct *work)
+{
+	unsigned int ms = READ_ONCE(mmu_notifier_watchdog_ms);
+	struct mmu_notifier_subscriptions *subs;
+
+	mutex_lock(&watched_mutex);
+	list_for_each_entry(subs, &watched, watched) {
+		bool late;
+
+		spin_lock(&subs->lock);
+		/* Open since the last look?  Else those that are now. */
+		late = !list_empty(&subs->watch.list);
+		if (!late) {
+			subs->watch_since = jiffies;
+			waiter_begin(subs, &subs->watch);
+		}
+		spin_unlock(&subs->lock);
+		if (late)
+			watchdog_report(subs, jiffies - subs->watch_since);
+	}
+	if (!list_empty(&watched) && ms)
+		queue_delayed_work(system_unbound_wq, &watchdog_work,
+				   msecs_to_jiffies(ms));
+	mutex_unlock(&watched_mutex);
+}
+
+static void watchdog_add(struct mmu_notifier_subscriptions *subs)
+{
+	INIT_LIST_HEAD(&subs->watch.list);
+	mutex_lock(&watched_mutex);
+	list_add(&subs->watched, &watched);
+	mutex_unlock(&watched_mutex);
+	/* No effect while it is queued already. */
+	if (READ_ONCE(mmu_notifier_watchdog_ms))
+		queue_delayed_work(system_unbound_wq, &watchdog_work,
+				   msecs_to_jiffies(mmu_notifier_watchdog_ms));
+}
+
+static void watchdog_del(struct mmu_notifier_subscriptions *subs)
+{
+	mutex_lock(&watched_mutex);
+	list_del(&subs->watched);
+	mutex_unlock(&watched_mutex);
+}
+
+/* Wait for all sections and callbacks in flight. */
+static void subscriptions_sync(struct mmu_notifier_subscriptions *subs)
+{
+	DECLARE_COMPLETION_ONSTACK(done);
+	struct section_waiter w = { .done = &done };
+	unsigned long begin = jiffies;
+	bool wait;
+
+	might_sleep();
+	lock_map_acquire(&section_map);
+	lock_map_release(&section_map);
+
+	spin_lock(&subs->lock);
+	wait = waiter_begin(subs, &w);
+	spin_unlock(&subs->lock);
+	if (!wait)
+		return;
+	for (;;) {
+		unsigned int ms = READ_ONCE(mmu_notifier_watchdog_ms);
+		long left = ms ? msecs_to_jiffies(ms) : MAX_SCHEDULE_TIMEOUT;
+
+		if (wait_for_completion_timeout(&done, left))
+			break;
+		watchdog_report(subs, jiffies - begin);
+	}
+}
+
+static void subscriptions_free(struct mmu_notifier_subscriptions *subs)
+{
+	kmem_cache_free(subscriptions_cache, subs);
+	arm_put();
 }
 
 static void subscriptions_retire(struct work_struct *work)
@@ -179,14 +616,22 @@ static void subscriptions_retire(struct work_struct *work)
 		container_of(to_rcu_work(work),
 			     struct mmu_notifier_subscriptions, retire);
 
+	watchdog_del(subs);
 	if (cancel_delayed_work_sync(&subs->linger))
 		mmdrop(subs->mm);
+	/* It may be on its way out. */
+	flush_work(&subs->update);
 	/* Sections that found the structure before it was detached ... */
-	synchronize_srcu(&subs->srcu);
-	/* ... and the put that brought us here, which may still be running. */
-	srcu_barrier(&subs->srcu);
-	cleanup_srcu_struct(&subs->srcu);
-	kfree(subs);
+	subscriptions_sync(subs);
+	/* ... and those on behalf of an interval that has been removed. */
+	spin_lock(&subs->lock);
+	while (!list_empty(&subs->waiters)) {
+		spin_unlock(&subs->lock);
+		wait_event(subs->wait, list_empty_careful(&subs->waiters));
+		spin_lock(&subs->lock);
+	}
+	spin_unlock(&subs->lock);
+	subscriptions_free(subs);
 }
 
 static void subscriptions_detach(struct mmu_notifier_subscriptions *subs)
@@ -212,28 +657,42 @@ static void subscriptions_linger(struct work_struct *work)
 	mmdrop(mm);
 }
 
+static void subscriptions_update(struct work_struct *work);
+
+/* For the first subscriber.  Its caller is a user of the key; so is what it gets. */
 static struct mmu_notifier_subscriptions *
 subscriptions_alloc(struct mm_struct *mm)
 {
 	struct mmu_notifier_subscriptions *subs;
 
-	subs = kzalloc(sizeof(*subs), GFP_KERNEL_ACCOUNT);
+	subs = kmem_cache_zalloc(subscriptions_cache, GFP_KERNEL_ACCOUNT);
 	if (!subs)
 		return NULL;
-	if (init_srcu_struct(&subs->srcu)) {
-		kfree(subs);
-		return NULL;
-	}
+	atomic64_set(&subs->sections, 0);
+	subs->table = &no_table;
+	subs->hull_start = NO_INTERVAL_START;
+	subs->hull_last = NO_INTERVAL_LAST;
 	spin_lock_init(&subs->lock);
 	INIT_HLIST_HEAD(&subs->list);
+	INIT_HLIST_HEAD(&subs->gone);
 	subs->mm = mm;
 	subs->nr = 1;
+	atomic_inc(&arm_users);
 	subs->itree = RB_ROOT_CACHED;
-	INIT_LIST_HEAD(&subs->inflight);
+	INIT_LIST_HEAD(&subs->waiters);
 	init_waitqueue_head(&subs->wait);
+	INIT_WORK(&subs->update, subscriptions_update);
 	INIT_DELAYED_WORK(&subs->linger, subscriptions_linger);
 	INIT_RCU_WORK(&subs->retire, subscriptions_retire);
+	watchdog_add(subs);
 	return subs;
+}
+
+/* It was never published. */
+static void subscriptions_drop(struct mmu_notifier_subscriptions *subs)
+{
+	watchdog_del(subs);
+	subscriptions_free(subs);
 }
 
 /* Count one more subscriber; NULL if there is nothing it could join yet. */
@@ -244,7 +703,7 @@ subscriptions_tryget(struct mm_struct *mm)
 	bool joined = false;
 
 	rcu_read_lock();
-	subs = rcu_dereference(mm->notifier_subscriptions);
+	subs = untagged(rcu_dereference(mm->notifier_subscriptions));
 	if (subs) {
 		spin_lock(&subs->lock);
 		joined = subs->ready && !subs->detached;
@@ -279,6 +738,128 @@ static void subscriptions_put(struct mmu_notifier_subscriptions *subs)
 }
 
 /*
+ * The table of the list subscribers.
+ */
+
+static bool sub_is_limited(const struct mmu_notifier *sub)
+{
+	return sub->start || sub->last != ULONG_MAX ||
+	       sub->events != MMU_NOTIFIER_ALL_EVENTS;
+}
+
+static struct sub_table *table_alloc(unsigned int capacity, gfp_t gfp)
+{
+	struct sub_table *t;
+
+	/* A limited one takes as much room as another; see table_fill(). */
+	BUILD_BUG_ON(sizeof(*t->limited) != sizeof(*t->start) + sizeof(*t->end) +
+					    sizeof(*t->sub));
+	t = kvmalloc(sizeof(*t) + capacity * sizeof(*t->limited), gfp);
+	if (t) {
+		memset(t, 0, sizeof(*t));
+		t->capacity = capacity;
+	}
+	return t;
+}
+
+static void table_add(struct sub_table *t, struct mmu_notifier *sub)
+{
+	const struct mmu_notifier_ops *ops = sub->ops;
+
+	*t->sub_stop++ = sub;
+	if (ops->invalidate_range_start)
+		*t->start_stop++ = (struct start_call){
+			ops->invalidate_range_start, sub };
+	if (ops->invalidate_range_end)
+		*t->end_stop++ = (struct end_call){
+			ops->invalidate_range_end, sub };
+}
+
+static int limited_cmp(const void *a, const void *b)
+{
+	const struct limited *l = a, *r = b;
+
+	return l->start < r->start ? -1 : l->start > r->start;
+}
+
+static void table_fill(struct sub_table *t,
+		       struct mmu_notifier_subscriptions *subs)
+{
+	struct mmu_notifier *sub;
+	unsigned int unlimited = 0;
+	unsigned long reach = 0;
+	struct limited *l;
+
+	hlist_for_each_entry(sub, &subs->list, hlist) {
+		unlimited += !sub_is_limited(sub);
+		t->has_page |= !!sub->ops->invalidate_page;
+	}
+	t->start = t->start_stop = (void *)(t + 1);
+	t->end = t->end_stop = (void *)(t->start + unlimited);
+	t->sub = t->sub_stop = (void *)(t->end + unlimited);
+	t->limited = (void *)(t->sub + unlimited);
+
+	hlist_for_each_entry(sub, &subs->list, hlist)
+		if (sub_is_limited(sub))
+			t->limited[t->nr_limited++] = (struct limited){
+				.start = sub->start, .last = sub->last,
+				.events = sub->events, .sub = sub };
+		else if (!sub->ops->invalidate_page)
+			table_add(t, sub);
+	t->start_page = t->start_stop;
+	t->end_page = t->end_stop;
+	t->sub_page = t->sub_stop;
+	if (t->has_page)
+		hlist_for_each_entry(sub, &subs->list, hlist)
+			if (!sub_is_limited(sub) && sub->ops->invalidate_page)
+				table_add(t, sub);
+	if (t->nr_limited || t->start_page != t->start || t->end_page != t->end)
+		t->page_calls = CALLS_LOOK;
+	if (!t->nr_limited && t->start_stop != t->start && t->end_stop != t->end)
+		t->calls = CALLS_PLAIN;
+	else if (t->nr_limited || t->start_stop != t->start || t->end_stop != t->end)
+		t->calls = CALLS_LOOK;
+
+	if (t->nr_limited > 1)
+		sort(t->limited, t->nr_limited, sizeof(*l), limited_cmp, NULL);
+	for (l = t->limited; l < t->limited + t->nr_limited; l++)
+		l->reach = reach = max(reach, l->last);
+}
+
+/* Which hooks outside sections somebody listens to. */
+static unsigned long subs_hear(struct mmu_notifier_subscriptions *subs)
+{
+	struct mmu_notifier *sub;
+	unsigned long hears = 0;
+
+	lockdep_assert_held(&subs->lock);
+
+	hlist_for_each_entry(sub, &subs->list, hlist) {
+		const struct mmu_notifier_ops *ops = sub->ops;
+
+		if (ops->clear_flush_young)
+			hears |= MMU_NOTIFIER_HEARS_CLEAR_FLUSH_YOUNG;
+		if (ops->clear_young)
+			hears |= MMU_NOTIFIER_HEARS_CLEAR_YOUNG;
+		if (ops->test_young)
+			hears |= MMU_NOTIFIER_HEARS_TEST_YOUNG;
+		if (ops->arch_invalidate_secondary_tlbs)
+			hears |= MMU_NOTIFIER_HEARS_TLBS;
+	}
+	return hears;
+}
+
+static void subs_publish_pointer(struct mmu_notifier_subscriptions *subs)
+{
+	void *tagged = (void *)((unsigned long)subs | subs_hear(subs));
+
+	lockdep_assert_held(&subs->lock);
+
+	/* Pairs with rcu_dereference() in subscriptions_enter(). */
+	rcu_assign_pointer(subs->mm->notifier_subscriptions, tagged);
+}
+
+/*
  * Make a new structure known, and wait for the sections that did not know it.
  * On failure (-EINTR, a fatal signal) it stays known: the caller takes its
  * subscriber out again like any other.
@@ -290,149 +871,86 @@ static int subscriptions_publish(struct mmu_notifier_subscriptions *subs,
 
 	mmap_assert_write_locked(mm);
 
-	/* Pairs with rcu_dereference() in subscriptions_enter(). */
-	rcu_assign_pointer(mm->notifier_subscriptions, subs);
+	spin_lock(&subs->lock);
+	subs_publish_pointer(subs);
+	spin_unlock(&subs->lock);
 	ret = mm_pass_all_locks(mm);
 	if (ret)
 		return ret;
 
 	spin_lock(&subs->lock);
 	subs->ready = true;
-	subs->itree_ready = subs->nr_intervals;
 	spin_unlock(&subs->lock);
 	return 0;
 }
 
-/* Wait for all sections and callbacks in flight. */
-static void subscriptions_sync(struct mmu_notifier_subscriptions *subs)
+static void table_free(struct sub_table *t)
 {
-	synchronize_srcu_expedited(&subs->srcu);
+	if (t != &no_table)
+		kvfree(t);
 }
 
 /*
- * The list.
+ * Take the lock, with a table at hand for @more subscribers more.  False if there
+ * is no memory; with __GFP_NOFAIL there is.
  */
+static bool subs_lock_with_table(struct mmu_notifier_subscriptions *subs,
+				 int more, struct sub_table **table, gfp_t gfp)
+{
+	unsigned int nr;
+
+	*table = NULL;
+	for (;;) {
+		spin_lock(&subs->lock);
+		nr = subs->nr_list + more;
+		if (!nr || (*table && (*table)->capacity >= nr))
+			return true;
+		spin_unlock(&subs->lock);
+
+		kvfree(*table);
+		*table = table_alloc(nr, gfp);
+		if (!*table)
+			return false;
+	}
+}
 
 /*
- * A new era begins, for @sub with @state.  First @sub has to be in that state;
- * then what goes with it is done (linked, operations noted); subs_begin_era()
- * makes it known.
+ * The list has changed: from now on sections find @new, which has room for it.
+ * Returns what those in flight may have, to be freed after subscriptions_sync().
  */
-static void sub_set_era(struct mmu_notifier_subscriptions *subs,
-			struct mmu_notifier *sub, unsigned long state)
+static struct sub_table *
+subs_replace_table(struct mmu_notifier_subscriptions *subs,
+		   struct sub_table *new)
 {
+	struct sub_table *old = subs->table;
+
 	lockdep_assert_held(&subs->lock);
-	WRITE_ONCE(sub->era, (subs->era + ERA_STEP) | state);
-}
 
-static void subs_begin_era(struct mmu_notifier_subscriptions *subs)
-{
-	lockdep_assert_held(&subs->lock);
-	/*
-	 * Pairs with smp_load_acquire() in subs_era(): who is in the new era
-	 * finds the subscriber in the list, in its state, and in ->ops.
-	 */
-	smp_store_release(&subs->era, subs->era + ERA_STEP);
-}
-
-static unsigned long subs_era(struct mmu_notifier_subscriptions *subs)
-{
-	/* Pairs with smp_store_release() in subs_begin_era(). */
-	return smp_load_acquire(&subs->era);
-}
-
-/* Is @sub called by what began in @era? */
-static bool sub_in_era(struct mmu_notifier *sub, unsigned long era)
-{
-	unsigned long since = READ_ONCE(sub->era);
-	unsigned long state = since & ERA_STATE;
-
-	if (likely(state == ERA_LIVE))
-		return true;
-	return (state == ERA_LEAVING) == ((long)(era - (since - state)) < 0);
-}
-
-static struct mmu_notifier *
-sub_skip(struct mmu_notifier_subscriptions *subs, struct hlist_node *node,
-	 unsigned long era)
-{
-	struct mmu_notifier *sub;
-
-	while (node) {
-		sub = hlist_entry(node, struct mmu_notifier, hlist);
-		if (sub_in_era(sub, era))
-			return sub;
-		node = srcu_dereference(hlist_next_rcu(node), &subs->srcu);
+	if (subs->nr_list) {
+		table_fill(new, subs);
+	} else {
+		kvfree(new);
+		new = &no_table;
 	}
-	return NULL;
+	/* Pairs with READ_ONCE() in subs_table(), which depends on it. */
+	smp_store_release(&subs->table, new);
+	if (!subs->detached && subscriptions_of(subs->mm) == subs)
+		subs_publish_pointer(subs);
+	return old;
 }
 
-static struct mmu_notifier *
-sub_first(struct mmu_notifier_subscriptions *subs, unsigned long era)
+/* Inside a section: it stays until the section is over. */
+static struct sub_table *subs_table(struct mmu_notifier_subscriptions *subs)
 {
-	return sub_skip(subs, srcu_dereference(hlist_first_rcu(&subs->list),
-					       &subs->srcu), era);
-}
-
-static struct mmu_notifier *
-sub_next(struct mmu_notifier_subscriptions *subs, struct mmu_notifier *sub,
-	 unsigned long era)
-{
-	return sub_skip(subs, srcu_dereference(hlist_next_rcu(&sub->hlist),
-					       &subs->srcu), era);
-}
-
-/* Those that are called by what began in @era.  Under srcu. */
-#define for_each_sub(sub, subs, era)					\
-	for (sub = sub_first(subs, era); sub; sub = sub_next(subs, sub, era))
-
-static void subs_update_ops(struct mmu_notifier_subscriptions *subs)
-{
-	struct mmu_notifier *sub;
-	unsigned int ops = 0;
-
-	lockdep_assert_held(&subs->lock);
-
-	hlist_for_each_entry(sub, &subs->list, hlist) {
-		const struct mmu_notifier_ops *o = sub->ops;
-
-		if (o->invalidate_range_start || o->invalidate_range_end)
-			ops |= SUB_RANGE;
-		if (o->invalidate_page)
-			ops |= SUB_PAGE;
-		if (o->clear_flush_young)
-			ops |= SUB_CLEAR_FLUSH_YOUNG;
-		if (o->clear_young)
-			ops |= SUB_CLEAR_YOUNG;
-		if (o->test_young)
-			ops |= SUB_TEST_YOUNG;
-		if (o->arch_invalidate_secondary_tlbs)
-			ops |= SUB_TLBS;
-	}
-	WRITE_ONCE(subs->ops, ops);
-}
-
-static void sub_begin_leave(struct mmu_notifier_subscriptions *subs,
-			    struct mmu_notifier *sub)
-{
-	lockdep_assert_held(&subs->lock);
-
-	/* Only the first to say so: a later era would mean more sections. */
-	if ((sub->era & ERA_STATE) != ERA_LEAVING) {
-		sub_set_era(subs, sub, ERA_LEAVING);
-		subs_begin_era(subs);
-	}
+	return READ_ONCE(subs->table);
 }
 
 static void sub_unlink(struct mmu_notifier_subscriptions *subs,
 		       struct mmu_notifier *sub)
 {
-	spin_lock(&subs->lock);
-	if (!hlist_unhashed(&sub->hlist)) {
-		hlist_del_init_rcu(&sub->hlist);
-		subs_update_ops(subs);
-	}
-	spin_unlock(&subs->lock);
+	lockdep_assert_held(&subs->lock);
+	hlist_del_init(&sub->hlist);
+	subs->nr_list--;
 }
 
 /*
@@ -443,21 +961,23 @@ static void sub_leave(struct mmu_notifier_subscriptions *subs,
 		      struct mmu_notifier *sub, struct mm_struct *remains)
 {
 	struct mm_struct *mm = sub->mm;
-	bool linked;
+	struct sub_table *table = &no_table;
 
+	/* Who leaves cannot be refused.  The dead mm's were taken out. */
 	spin_lock(&subs->lock);
-	linked = !hlist_unhashed(&sub->hlist);
-	if (linked)
-		sub_begin_leave(subs, sub);
+	if (!hlist_unhashed(&sub->hlist)) {
+		spin_unlock(&subs->lock);
+		subs_lock_with_table(subs, -1, &table, GFP_KERNEL | __GFP_NOFAIL);
+	}
+	if (!hlist_unhashed(&sub->hlist)) {
+		sub_unlink(subs, sub);
+		table = subs_replace_table(subs, table);
+	}
 	spin_unlock(&subs->lock);
 
-	if (linked) {
-		/* It sees the end of each section whose start it saw. */
-		subscriptions_sync(subs);
-		sub_unlink(subs, sub);
-	}
-	/* Walkers of later sections may still stand on it. */
+	/* It sees the end of each section whose start it saw. */
 	subscriptions_sync(subs);
+	table_free(table);
 
 	sub->users = 0;
 	sub->mm = remains;
@@ -466,12 +986,13 @@ static void sub_leave(struct mmu_notifier_subscriptions *subs,
 }
 
 /*
- * Call release, or wait until who got here first has done so.  Not inside srcu
- * as lockdep knows it: that is waited for under mmap_lock, and release may take
- * locks under which others take mmap_lock.
+ * Call release, or wait until who got here first has done so.  Not inside a
+ * section as lockdep knows it: that is waited for under mmap_lock, and release
+ * may take locks under which others take mmap_lock.
  */
-static void sub_release(struct mmu_notifier_subscriptions *subs,
-			struct mmu_notifier *sub, struct mm_struct *mm)
+static noinline __noclone void
+sub_release(struct mmu_notifier_subscriptions *subs, struct mmu_notifier *sub,
+	    struct mm_struct *mm)
 {
 	bool mine;
 
@@ -494,6 +1015,10 @@ static void sub_release(struct mmu_notifier_subscriptions *subs,
 	wake_up_all(&subs->wait);
 }
 
+/*
+ * Sections, for those in the table.
+ */
+
 /* Does @sub get the pair, or mmu_notifier_invalidate_page() in its place? */
 static bool sub_wants_pair(struct mmu_notifier *sub,
 			   const struct mmu_notifier_range *range)
@@ -502,83 +1027,196 @@ static bool sub_wants_pair(struct mmu_notifier *sub,
 	       !sub->ops->invalidate_page;
 }
 
-static int sub_start(struct mmu_notifier *sub,
-		     const struct mmu_notifier_range *range)
+/* The first that can overlap what begins at @start: no other before it does. */
+static struct limited *limited_first(struct sub_table *t, unsigned long start)
 {
-	int ret;
+	unsigned int nr = t->nr_limited, half;
+	struct limited *l = t->limited + READ_ONCE(t->hint);
 
-	if (!sub->ops->invalidate_range_start)
-		return 0;
+	/* It may well be where it was the last time. */
+	if (l->reach >= start && (l == t->limited || l[-1].reach < start))
+		return l;
+	l = t->limited;
 
-	if (mmu_notifier_range_blockable(range)) {
-		ret = sub->ops->invalidate_range_start(sub, range);
-		WARN_ONCE(ret, "%pS refuses a start that may sleep: %d\n",
-			  sub->ops->invalidate_range_start, ret);
-		return 0;
-	}
-
-	non_block_start();
-	ret = sub->ops->invalidate_range_start(sub, range);
-	non_block_end();
-	WARN_ONCE(ret && ret != -EAGAIN, "%pS returns %d, not -EAGAIN\n",
-		  sub->ops->invalidate_range_start, ret);
-	return ret ? -EAGAIN : 0;
-}
-
-/* End the section for all who started it: those before @stop, or all. */
-static void list_end(struct mmu_notifier_subscriptions *subs,
-		     const struct mmu_notifier_range *range,
-		     struct mmu_notifier *stop)
-{
-	struct mmu_notifier *sub;
-
-	for_each_sub(sub, subs, range->era) {
-		if (sub == stop)
-			break;
-		if (!sub->ops->invalidate_range_end ||
-		    !sub_wants_pair(sub, range))
-			continue;
-		if (!mmu_notifier_range_blockable(range))
-			non_block_start();
-		sub->ops->invalidate_range_end(sub, range);
-		if (!mmu_notifier_range_blockable(range))
-			non_block_end();
-	}
-}
-
-static int list_start(struct mmu_notifier_subscriptions *subs,
-		      const struct mmu_notifier_range *range)
-{
-	struct mmu_notifier *sub;
-	int ret;
-
-	for_each_sub(sub, subs, range->era) {
-		if (!sub_wants_pair(sub, range))
-			continue;
-		ret = sub_start(sub, range);
-		if (ret) {
-			list_end(subs, range, sub);
-			return ret;
+	for (; nr; nr = half) {
+		half = nr / 2;
+		if (l[half].reach < start) {
+			l += half + 1;
+			half = nr - half - 1;
 		}
 	}
+	if (l < t->limited + t->nr_limited)
+		WRITE_ONCE(t->hint, l - t->limited);
+	return l;
+}
+
+static struct limited *limited_next(struct sub_table *t, struct limited *l,
+				    unsigned long start, unsigned long last,
+				    unsigned long events)
+{
+	for (; l < t->limited + t->nr_limited && l->start <= last; l++)
+		if (l->last >= start && (l->events & events))
+			return l;
+	return NULL;
+}
+
+static struct limited *limited_next_range(struct sub_table *t,
+					  struct limited *l,
+					  const struct mmu_notifier_range *range)
+{
+	return limited_next(t, l, range->start, range->end - 1, BIT(range->event));
+}
+
+/*
+ * All that listen to something, in the order of the callbacks.
+ */
+struct walk {
+	struct sub_table *t;
+	struct mmu_notifier **sub;
+	u64 entered;
+	struct limited *l;
+	unsigned long start;
+	unsigned long last;
+	unsigned long events;
+};
+
+static void walk_init(struct walk *w, struct sub_table *t,
+		      unsigned long start, unsigned long last,
+		      unsigned long events)
+{
+	w->t = t;
+	w->sub = t->sub;
+	w->l = NULL;
+	w->start = start;
+	w->last = last;
+	w->events = events;
+}
+
+static void walk_range(struct walk *w, struct sub_table *t,
+		       const struct mmu_notifier_range *range)
+{
+	walk_init(w, t, range->start, range->end - 1, BIT(range->event));
+}
+
+/* The next one; NULL at the end. */
+static struct mmu_notifier *walk_next(struct walk *w)
+{
+	if (w->sub < w->t->sub_stop)
+		return *w->sub++;
+	if (!w->t->nr_limited)
+		return NULL;
+	w->l = limited_next(w->t, w->l ? w->l + 1 :
+			    limited_first(w->t, w->start),
+			    w->start, w->last, w->events);
+	return w->l ? w->l->sub : NULL;
+}
+
+static void refused(struct mmu_notifier *sub, int ret)
+{
+	WARN_ONCE(1, "%pS refuses a start that may sleep: %d\n",
+		  sub->ops->invalidate_range_start, ret);
+}
+
+/* End a non-blocking section for all who started it: before @stop, or all. */
+static void table_end_nonblock(struct sub_table *t,
+			       const struct mmu_notifier_range *range,
+			       struct mmu_notifier *stop)
+{
+	struct mmu_notifier *sub;
+	struct walk w;
+
+	walk_range(&w, t, range);
+	while ((sub = walk_next(&w)) && sub != stop) {
+		if (!sub->ops->invalidate_range_end || !sub_wants_pair(sub, range))
+			continue;
+		non_block_start();
+		sub->ops->invalidate_range_end(sub, range);
+		non_block_end();
+	}
+}
+
+static int table_start_nonblock(struct sub_table *t,
+				const struct mmu_notifier_range *range)
+{
+	struct mmu_notifier *sub;
+	struct walk w;
+	int ret;
+
+	walk_range(&w, t, range);
+	while ((sub = walk_next(&w))) {
+		if (!sub->ops->invalidate_range_start || !sub_wants_pair(sub, range))
+			continue;
+		non_block_start();
+		ret = sub->ops->invalidate_range_start(sub, range);
+		non_block_end();
+		if (!ret)
+			continue;
+		WARN_ONCE(ret != -EAGAIN, "%pS returns %d, not -EAGAIN\n",
+			  sub->ops->invalidate_range_start, ret);
+		table_end_nonblock(t, range, sub);
+		return -EAGAIN;
+	}
 	return 0;
+}
+
+static void table_start(struct sub_table *t,
+			struct mmu_notifier_range *range)
+{
+	struct start_call *call = t->start, *stop = t->start_stop;
+	struct limited *l;
+	int ret;
+
+	if (unlikely(range->flags & MMU_NOTIFIER_RANGE_PAGE))
+		stop = t->start_page;
+	for (; call != stop; call++) {
+		ret = call->fn(call->sub, range);
+		if (unlikely(ret))
+			refused(call->sub, ret);
+	}
+	if (!t->nr_limited)
+		return;
+
+	l = limited_first(t, range->start);
+	range->limited = l;
+	while ((l = limited_next_range(t, l, range))) {
+		if (l->sub->ops->invalidate_range_start &&
+		    sub_wants_pair(l->sub, range)) {
+			ret = l->sub->ops->invalidate_range_start(l->sub, range);
+			if (unlikely(ret))
+				refused(l->sub, ret);
+		}
+		l++;
+	}
+}
+
+static void table_end(struct sub_table *t,
+			       struct mmu_notifier_range *range)
+{
+	struct end_call *call = t->end, *stop = t->end_stop;
+	struct limited *l;
+
+	if (unlikely(range->flags & MMU_NOTIFIER_RANGE_PAGE))
+		stop = t->end_page;
+	for (; call != stop; call++)
+		call->fn(call->sub, range);
+	if (!t->nr_limited)
+		return;
+
+	for (l = range->limited; (l = limited_next_range(t, l, range)); l++)
+		if (l->sub->ops->invalidate_range_end &&
+		    sub_wants_pair(l->sub, range))
+			l->sub->ops->invalidate_range_end(l->sub, range);
 }
 
 /*
  * The interval tree.
  *
- * While it has members, each section is linked in ->inflight.  A section
- * counts itself in ->active of the intervals that it overlaps, and so does an
- * interval that is inserted while sections are in flight; the end takes back
- * what it finds.  Where ->active is 0, nothing is being invalidated.
+ * A section that overlaps none of it is counted in ->sections only.  One that does
+ * counts itself in ->active of the intervals that it overlaps, and its end takes
+ * that back.  For all sections that were open when an interval was inserted, whatever
+ * they know of it, a section_waiter counts one more.  Where ->active is 0, nothing is
+ * being invalidated.
  */
-
-static bool range_overlaps(const struct mmu_notifier_range *range,
-			   const struct mmu_interval_notifier *mni)
-{
-	return range->start <= mni->interval_tree.last &&
-	       range->end - 1 >= mni->interval_tree.start;
-}
 
 static struct mmu_interval_notifier *
 itree_entry(struct interval_tree_node *node)
@@ -587,11 +1225,28 @@ itree_entry(struct interval_tree_node *node)
 				   interval_tree) : NULL;
 }
 
+/* Could an interval overlap?  Decided without the lock. */
+static bool hull_overlaps(struct mmu_notifier_subscriptions *subs,
+			  const struct mmu_notifier_range *range)
+{
+	/*
+	 * Each bound by itself is right for all intervals that were there when
+	 * we were counted in ->sections; who comes later waits for us.
+	 */
+	return range->start <= READ_ONCE(subs->hull_last) &&
+	       range->end - 1 >= READ_ONCE(subs->hull_start);
+}
+
 static struct mmu_interval_notifier *
 itree_first(struct mmu_notifier_subscriptions *subs,
 	    const struct mmu_notifier_range *range)
 {
 	lockdep_assert_held(&subs->lock);
+	/* A single one is the hull, and worth no search. */
+	if (subs->nr_intervals == 1)
+		return hull_overlaps(subs, range) ?
+		       itree_entry(rb_entry(subs->itree.rb_root.rb_node,
+					    struct interval_tree_node, rb)) : NULL;
 	return itree_entry(interval_tree_iter_first(&subs->itree, range->start,
 						    range->end - 1));
 }
@@ -608,71 +1263,124 @@ itree_next(struct mmu_interval_notifier *mni,
 #define itree_for_each(mni, subs, range)				\
 	for (mni = itree_first(subs, range); mni; mni = itree_next(mni, range))
 
+static void hull_update(struct mmu_notifier_subscriptions *subs)
+{
+	struct rb_node *first = rb_first_cached(&subs->itree);
+	struct rb_node *root = subs->itree.rb_root.rb_node;
+	unsigned long start = NO_INTERVAL_START, last = NO_INTERVAL_LAST;
+
+	lockdep_assert_held(&subs->lock);
+
+	if (first) {
+		start = rb_entry(first, struct interval_tree_node, rb)->start;
+		last = rb_entry(root, struct interval_tree_node,
+				rb)->__subtree_last;
+	}
+	WRITE_ONCE(subs->hull_start, start);
+	WRITE_ONCE(subs->hull_last, last);
+}
+
+static __always_inline bool itree_call(struct mmu_interval_notifier *mni,
+				const struct mmu_notifier_range *range)
+{
+	bool ok;
+
+	if (mmu_notifier_range_blockable(range)) {
+		ok = mni->ops->invalidate(mni, range, range->seq);
+		WARN_ONCE(!ok, "%pS refuses a start that may sleep\n",
+			  mni->ops->invalidate);
+		return true;
+	}
+	non_block_start();
+	ok = mni->ops->invalidate(mni, range, range->seq);
+	non_block_end();
+	return ok;
+}
+
+static bool interval_less(struct mmu_interval_notifier *mni)
+{
+	WRITE_ONCE(mni->active, mni->active - 1);
+	return !mni->active;
+}
+
 static void itree_end(struct mmu_notifier_subscriptions *subs,
 		      struct mmu_notifier_range *range)
 {
-	struct mmu_interval_notifier *mni;
+	struct mmu_interval_notifier *mni = range->hit;
 	bool wake = false;
 
 	spin_lock(&subs->lock);
-	list_del(&range->inflight);
-	if (range->hit) {
-		itree_for_each(mni, subs, range) {
-			WRITE_ONCE(mni->active, mni->active - 1);
-			wake |= !mni->active;
-		}
+	if (likely(mni != SEVERAL_HITS && subs->changed < range->seq)) {
+		wake = interval_less(mni);
+	} else {
+		itree_for_each(mni, subs, range)
+			if (mni->birth < range->seq)
+				wake |= interval_less(mni);
 	}
 	spin_unlock(&subs->lock);
-	if (wake)
+	/* Its barrier pairs with wait_event()'s, in mmu_interval_read_begin(). */
+	if (wake && wq_has_sleeper(&subs->wait))
 		wake_up_all(&subs->wait);
 }
 
-static int itree_start(struct mmu_notifier_subscriptions *subs,
-		       struct mmu_notifier_range *range)
+/* The callback has returned: the interval can go, and we do not look again. */
+static void interval_unpin(struct mmu_notifier_subscriptions *subs,
+			   struct mmu_interval_notifier *mni)
 {
-	struct mmu_interval_notifier *mni;
+	/* Pairs with the acquire in mmu_interval_notifier_remove(). */
+	if (unlikely(atomic_dec_return_release(&mni->pins) == PINS_DEAD))
+		wake_up_all(&subs->wait);
+}
+
+static __always_inline int itree_start(struct mmu_notifier_subscriptions *subs,
+				struct mmu_notifier_range *range)
+{
+	struct mmu_interval_notifier *mni, *next;
 	bool ok = true;
 
 	spin_lock(&subs->lock);
+	mni = itree_first(subs, range);
+	if (!mni) {
+		spin_unlock(&subs->lock);
+		return 0;
+	}
 	range->seq = ++subs->seq;
-	range->tracked = true;
-	range->hit = false;
-	list_add(&range->inflight, &subs->inflight);
-	itree_for_each(mni, subs, range) {
-		WRITE_ONCE(mni->active, mni->active + 1);
-		range->hit = true;
+	range->hit = mni;
+	WRITE_ONCE(mni->active, mni->active + 1);
+	next = subs->nr_intervals > 1 ? itree_next(mni, range) : NULL;
+	for (; next; next = itree_next(next, range)) {
+		WRITE_ONCE(next->active, next->active + 1);
+		range->hit = SEVERAL_HITS;
 	}
 
 	/* Intervals may come meanwhile; none goes while we stand on it. */
-	itree_for_each(mni, subs, range) {
-		if (mni->pins & PINS_DEAD)
-			continue;
-		WRITE_ONCE(mni->pins, mni->pins + 1);
-		spin_unlock(&subs->lock);
+	for (;;) {
+		bool dead = atomic_read(&mni->pins) & PINS_DEAD;
 
-		if (mmu_notifier_range_blockable(range)) {
-			ok = mni->ops->invalidate(mni, range, range->seq);
-			WARN_ONCE(!ok, "%pS refuses a start that may sleep\n",
-				  mni->ops->invalidate);
-			ok = true;
-		} else {
-			non_block_start();
-			ok = mni->ops->invalidate(mni, range, range->seq);
-			non_block_end();
+		if (!dead) {
+			atomic_inc(&mni->pins);
+			spin_unlock(&subs->lock);
+			ok = itree_call(mni, range);
+			if (range->hit != SEVERAL_HITS) {
+				interval_unpin(subs, mni);
+				break;
+			}
+			spin_lock(&subs->lock);
 		}
-
-		spin_lock(&subs->lock);
-		WRITE_ONCE(mni->pins, mni->pins - 1);
-		if (mni->pins == PINS_DEAD)
-			wake_up_all(&subs->wait);
-		if (!ok)
+		next = ok ? itree_next(mni, range) : NULL;
+		if (!dead)
+			interval_unpin(subs, mni);
+		mni = next;
+		if (!mni) {
+			spin_unlock(&subs->lock);
 			break;
+		}
 	}
-	spin_unlock(&subs->lock);
 
-	if (ok)
+	if (likely(ok))
 		return 0;
 	itree_end(subs, range);
+	range->hit = NULL;
 	return -EAGAIN;
 }
 
@@ -680,74 +1388,185 @@ static int itree_start(struct mmu_notifier_subscriptions *subs,
  * What the VM calls.
  */
 
+static bool range_is_valid(struct mmu_notifier_range *range)
+{
+	if (WARN_ON_ONCE(range->subscriptions) ||
+	    WARN_ON_ONCE(range->start >= range->end))
+		return false;
+	if (WARN_ON_ONCE((range->flags & MMU_NOTIFIER_RANGE_PAGE) &&
+			 range->end - range->start != PAGE_SIZE))
+		range->flags &= ~MMU_NOTIFIER_RANGE_PAGE;
+	return true;
+}
+
+static void section_exit(struct mmu_notifier_range *range)
+{
+	struct mmu_notifier_subscriptions *subs = range->subscriptions;
+
+	range->subscriptions = NULL;
+	lock_map_release(&section_map);
+	subscriptions_exit(subs, range->entered);
+}
+
+/* noinline, here and below: not to burden who has nobody to call. */
+static noinline __noclone int plain_start(struct mmu_notifier_range *range,
+				struct sub_table *t)
+{
+	struct start_call *call = t->start, *stop = t->start_stop;
+	int ret;
+
+	do {
+		ret = call->fn(call->sub, range);
+		if (unlikely(ret))
+			refused(call->sub, ret);
+	} while (++call != stop);
+	return 0;
+}
+
+static noinline __noclone void plain_end(struct mmu_notifier_range *range)
+{
+	struct end_call *call = range->table->end, *stop = range->table->end_stop;
+
+	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
+	do {
+		call->fn(call->sub, range);
+	} while (++call != stop);
+	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
+	section_exit(range);
+}
+
+/* With intervals, limited subscribers, single pages, without blocking. */
+static noinline __noclone int look_start(struct mmu_notifier_range *range,
+			       struct mmu_notifier_subscriptions *subs)
+{
+	int ret = 0;
+
+	range->hit = NULL;
+	if (hull_overlaps(subs, range))
+		ret = itree_start(subs, range);
+	if (!ret && range->calls != CALLS_NONE) {
+		if (mmu_notifier_range_blockable(range))
+			table_start(range->table, range);
+		else
+			ret = table_start_nonblock(range->table, range);
+		if (ret && range->hit)
+			itree_end(subs, range);
+	}
+	if (unlikely(ret))
+		section_exit(range);
+	else if (range->calls != CALLS_NONE)
+		range->calls = CALLS_LOOK;
+	else if (range->hit)
+		range->calls = CALLS_INTERVALS;
+	return ret;
+}
+
+static noinline __noclone void look_end(struct mmu_notifier_range *range)
+{
+	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
+	if (range->hit)
+		itree_end(range->subscriptions, range);
+	if (range->calls == CALLS_INTERVALS)
+		/* No more. */;
+	else if (mmu_notifier_range_blockable(range))
+		table_end(range->table, range);
+	else
+		table_end_nonblock(range->table, range, NULL);
+	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
+	section_exit(range);
+}
+
 /* See mmu_notifier_invalidate_range_start(). */
 int __mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
 {
 	struct mmu_notifier_subscriptions *subs;
-	int ret = 0;
+	struct sub_table *t;
 
-	if (WARN_ON_ONCE(range->subscriptions) ||
-	    WARN_ON_ONCE(range->start >= range->end))
+	if (IS_ENABLED(CONFIG_DEBUG_VM) && mm_has_notifiers(range->mm) &&
+	    !range_is_valid(range))
 		return 0;
-	if (WARN_ON_ONCE((range->flags & MMU_NOTIFIER_RANGE_PAGE) &&
-			 range->end - range->start != PAGE_SIZE))
-		range->flags &= ~MMU_NOTIFIER_RANGE_PAGE;
 
-	subs = subscriptions_enter(range->mm, 0, &range->srcu_idx);
+	subs = subscriptions_enter(range->mm, 0, &range->entered);
 	if (!subs)
 		return 0;
+	lock_map_acquire_read(&section_map);
 
-	range->era = subs_era(subs);
-	range->tracked = false;
-	/* Whoever makes it non-zero waits for those who saw zero. */
-	if (READ_ONCE(subs->nr_intervals))
-		ret = itree_start(subs, range);
-	if (!ret && (READ_ONCE(subs->ops) & SUB_RANGE)) {
-		ret = list_start(subs, range);
-		if (ret && range->tracked)
-			itree_end(subs, range);
+	t = subs_table(subs);
+	range->subscriptions = subs;
+	range->table = t;
+	range->calls = t->calls;
+	if (unlikely(range->flags != MMU_NOTIFIER_RANGE_BLOCKABLE)) {
+		if (range->flags & MMU_NOTIFIER_RANGE_PAGE)
+			range->calls = t->page_calls;
+		if (range->calls == CALLS_NONE && !hull_overlaps(subs, range))
+			return 0;
+		return look_start(range, subs);
 	}
-
-	if (ret)
-		subscriptions_exit(subs, range->srcu_idx);
-	else
-		range->subscriptions = subs;
-	return ret;
+	if (unlikely(hull_overlaps(subs, range)))
+		return look_start(range, subs);
+	if (range->calls == CALLS_NONE)
+		return 0;
+	if (likely(range->calls == CALLS_PLAIN))
+		return plain_start(range, t);
+	return look_start(range, subs);
 }
 
 /* See mmu_notifier_invalidate_range_end(). */
 void __mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
 {
-	struct mmu_notifier_subscriptions *subs = range->subscriptions;
-
 	if (mmu_notifier_range_blockable(range))
-		might_sleep();
+		__might_sleep(__FILE__, __LINE__);
 
-	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
-	if (range->tracked)
-		itree_end(subs, range);
-	if (READ_ONCE(subs->ops) & SUB_RANGE)
-		list_end(subs, range, NULL);
-	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
-
-	range->subscriptions = NULL;
-	subscriptions_exit(subs, range->srcu_idx);
+	if (range->calls == CALLS_NONE)
+		section_exit(range);
+	else if (likely(range->calls == CALLS_PLAIN))
+		plain_end(range);
+	else
+		look_end(range);
 }
 
-/* See mmu_notifier_invalidate_page(); inside the section's srcu. */
+/* See mmu_notifier_invalidate_page(); inside the section. */
 void __mmu_notifier_invalidate_page(struct mmu_notifier_range *range)
 {
-	struct mmu_notifier_subscriptions *subs = range->subscriptions;
-	struct mmu_notifier *sub;
+	struct sub_table *t = range->table;
+	struct mmu_notifier **sub;
+	struct limited *l;
 
-	if (!(READ_ONCE(subs->ops) & SUB_PAGE))
+	if (!t->has_page)
 		return;
 
 	non_block_start();
-	for_each_sub(sub, subs, range->era)
-		if (sub->ops->invalidate_page)
-			sub->ops->invalidate_page(sub, range);
+	for (sub = t->sub_page; sub != t->sub_stop; sub++)
+		(*sub)->ops->invalidate_page(*sub, range);
+	if (unlikely(t->nr_limited))
+		for (l = limited_first(t, range->start);
+		     (l = limited_next_range(t, l, range)); l++)
+			if (l->sub->ops->invalidate_page)
+				l->sub->ops->invalidate_page(l->sub, range);
 	non_block_end();
+}
+
+/*
+ * Other callbacks: inside a section of their own, for who listens to the kind.
+ */
+static struct mmu_notifier_subscriptions *
+walk_begin(struct walk *w, struct mm_struct *mm, unsigned long hears,
+	   unsigned long start, unsigned long last)
+{
+	struct mmu_notifier_subscriptions *subs;
+
+	subs = subscriptions_enter(mm, hears, &w->entered);
+	if (!subs)
+		return NULL;
+	lock_map_acquire_read(&section_map);
+	walk_init(w, subs_table(subs), start, last, MMU_NOTIFIER_ALL_EVENTS);
+	return subs;
+}
+
+static void walk_end(struct walk *w, struct mmu_notifier_subscriptions *subs)
+{
+	lock_map_release(&section_map);
+	subscriptions_exit(subs, w->entered);
 }
 
 /* See mmu_notifier_clear_flush_young(). */
@@ -756,18 +1575,17 @@ int __mmu_notifier_clear_flush_young(struct mm_struct *mm,
 {
 	struct mmu_notifier_subscriptions *subs;
 	struct mmu_notifier *sub;
-	unsigned long era;
+	struct walk w;
 	int young = 0;
-	int idx;
 
-	subs = subscriptions_enter(mm, SUB_CLEAR_FLUSH_YOUNG, &idx);
+	subs = walk_begin(&w, mm, MMU_NOTIFIER_HEARS_CLEAR_FLUSH_YOUNG, start,
+			  end - 1);
 	if (!subs)
 		return 0;
-	era = subs_era(subs);
-	for_each_sub(sub, subs, era)
+	while ((sub = walk_next(&w)))
 		if (sub->ops->clear_flush_young)
 			young |= sub->ops->clear_flush_young(sub, mm, start, end);
-	subscriptions_exit(subs, idx);
+	walk_end(&w, subs);
 	return young;
 }
 
@@ -777,18 +1595,16 @@ int __mmu_notifier_clear_young(struct mm_struct *mm,
 {
 	struct mmu_notifier_subscriptions *subs;
 	struct mmu_notifier *sub;
-	unsigned long era;
+	struct walk w;
 	int young = 0;
-	int idx;
 
-	subs = subscriptions_enter(mm, SUB_CLEAR_YOUNG, &idx);
+	subs = walk_begin(&w, mm, MMU_NOTIFIER_HEARS_CLEAR_YOUNG, start, end - 1);
 	if (!subs)
 		return 0;
-	era = subs_era(subs);
-	for_each_sub(sub, subs, era)
+	while ((sub = walk_next(&w)))
 		if (sub->ops->clear_young)
 			young |= sub->ops->clear_young(sub, mm, start, end);
-	subscriptions_exit(subs, idx);
+	walk_end(&w, subs);
 	return young;
 }
 
@@ -797,22 +1613,57 @@ int __mmu_notifier_test_young(struct mm_struct *mm, unsigned long address)
 {
 	struct mmu_notifier_subscriptions *subs;
 	struct mmu_notifier *sub;
-	unsigned long era;
+	struct walk w;
 	int young = 0;
-	int idx;
 
-	subs = subscriptions_enter(mm, SUB_TEST_YOUNG, &idx);
+	subs = walk_begin(&w, mm, MMU_NOTIFIER_HEARS_TEST_YOUNG, address, address);
 	if (!subs)
 		return 0;
-	era = subs_era(subs);
-	for_each_sub(sub, subs, era) {
+	while (!young && (sub = walk_next(&w)))
 		if (sub->ops->test_young)
 			young = sub->ops->test_young(sub, mm, address);
-		if (young)
-			break;
-	}
-	subscriptions_exit(subs, idx);
+	walk_end(&w, subs);
 	return young;
+}
+
+/* A batch, for a subscriber that knows of single pages only. */
+static void age_pages(struct mmu_notifier *sub, struct mm_struct *mm,
+		      struct mmu_notifier_age *age)
+{
+	unsigned long n, addr;
+	int young;
+
+	for_each_set_bit(n, age->ask, age->nr) {
+		addr = age->start + n * PAGE_SIZE;
+		if (age->flags & MMU_NOTIFIER_AGE_CLEAR)
+			young = sub->ops->clear_young ?
+				sub->ops->clear_young(sub, mm, addr,
+						      addr + PAGE_SIZE) : 0;
+		else
+			young = sub->ops->test_young ?
+				sub->ops->test_young(sub, mm, addr) : 0;
+		if (young)
+			__set_bit(n, age->young);
+	}
+}
+
+/* See mmu_notifier_age(). */
+void __mmu_notifier_age(struct mm_struct *mm, struct mmu_notifier_age *age)
+{
+	unsigned long last = age->start + age->nr * PAGE_SIZE - 1;
+	struct mmu_notifier_subscriptions *subs;
+	struct mmu_notifier *sub;
+	struct walk w;
+
+	subs = walk_begin(&w, mm, mmu_notifier_age_hears(age), age->start, last);
+	if (!subs)
+		return;
+	while ((sub = walk_next(&w)))
+		if (sub->ops->age)
+			sub->ops->age(sub, mm, age);
+		else
+			age_pages(sub, mm, age);
+	walk_end(&w, subs);
 }
 
 /* See mmu_notifier_arch_invalidate_secondary_tlbs(). */
@@ -822,18 +1673,16 @@ void __mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm,
 {
 	struct mmu_notifier_subscriptions *subs;
 	struct mmu_notifier *sub;
-	unsigned long era;
-	int idx;
+	struct walk w;
 
-	subs = subscriptions_enter(mm, SUB_TLBS, &idx);
+	subs = walk_begin(&w, mm, MMU_NOTIFIER_HEARS_TLBS, start, end - 1);
 	if (!subs)
 		return;
-	era = subs_era(subs);
-	for_each_sub(sub, subs, era)
+	while ((sub = walk_next(&w)))
 		if (sub->ops->arch_invalidate_secondary_tlbs)
 			sub->ops->arch_invalidate_secondary_tlbs(sub, mm, start,
 								 end);
-	subscriptions_exit(subs, idx);
+	walk_end(&w, subs);
 }
 
 /* See mmu_notifier_release(). */
@@ -843,8 +1692,9 @@ void __mmu_notifier_release(struct mm_struct *mm)
 	struct mmu_notifier_range range;
 	struct mmu_notifier *sub;
 	struct hlist_node *next;
+	struct sub_table *table;
 	bool idle;
-	int idx;
+	u64 entered;
 
 	/* Nobody can register any more; what is not @ready will leave again. */
 	subs = subscriptions_tryget(mm);
@@ -859,21 +1709,25 @@ void __mmu_notifier_release(struct mm_struct *mm)
 		return;
 	}
 
-	if (READ_ONCE(subs->nr_intervals)) {
-		mmu_notifier_range_init(&range, MMU_NOTIFY_RELEASE,
-					MMU_NOTIFIER_RANGE_BLOCKABLE, mm, 0,
-					ULONG_MAX);
+	subscriptions_enter(mm, 0, &entered);
+	range = (struct mmu_notifier_range) {
+		.mm = mm,
+		.end = ULONG_MAX,
+		.flags = MMU_NOTIFIER_RANGE_BLOCKABLE,
+		.event = MMU_NOTIFY_RELEASE,
+	};
+	if (hull_overlaps(subs, &range)) {
 		itree_start(subs, &range);
-		itree_end(subs, &range);
+		if (range.hit)
+			itree_end(subs, &range);
 	}
 
 	/*
 	 * Also waits for a release that mmu_notifier_unregister() got to call:
-	 * the pages are freed when we return.  srcu keeps who we reach from
-	 * being freed; it is not taken for lockdep, see sub_release().
+	 * the pages are freed when we return.  As we are counted, who we reach is
+	 * not freed; not for lockdep, see sub_release().
 	 */
 	WRITE_ONCE(subs->releaser, current);
-	idx = srcu_down_read(&subs->srcu);
 	spin_lock(&subs->lock);
 again:
 	hlist_for_each_entry(sub, &subs->list, hlist) {
@@ -884,20 +1738,16 @@ again:
 			goto again;
 		}
 	}
-	hlist_for_each_entry(sub, &subs->list, hlist)
-		sub_begin_leave(subs, sub);
+	hlist_for_each_entry_safe(sub, next, &subs->list, hlist)
+		sub_unlink(subs, sub);
+	table = subs_replace_table(subs, NULL);
 	spin_unlock(&subs->lock);
-	srcu_up_read(&subs->srcu, idx);
 	WRITE_ONCE(subs->releaser, NULL);
+	subscriptions_exit(subs, entered);
 
 	/* Reverse-map walks in flight end for whom they started. */
 	subscriptions_sync(subs);
-
-	spin_lock(&subs->lock);
-	hlist_for_each_entry_safe(sub, next, &subs->list, hlist)
-		hlist_del_init_rcu(&sub->hlist);
-	subs_update_ops(subs);
-	spin_unlock(&subs->lock);
+	table_free(table);
 	subscriptions_put(subs);
 }
 
@@ -916,6 +1766,9 @@ static bool ops_valid(const struct mmu_notifier_ops *ops)
 	/* The TLB flush comes between the two: it would be told twice. */
 	if (ops->arch_invalidate_secondary_tlbs && (start || end))
 		return false;
+	/* Who is asked for one page has no batch. */
+	if (ops->age && !(ops->clear_young && ops->test_young))
+		return false;
 	return true;
 }
 
@@ -933,6 +1786,70 @@ static bool sub_is_linked(struct mmu_notifier_subscriptions *subs,
 	return false;
 }
 
+static int sub_check(struct mmu_notifier *sub, struct mm_struct *mm)
+{
+	if (WARN_ON_ONCE(atomic_read(&mm->mm_users) <= 0) ||
+	    WARN_ON_ONCE(!sub->ops) || WARN_ON_ONCE(!ops_valid(sub->ops)))
+		return -EINVAL;
+	return 0;
+}
+
+static void sub_limit(struct mmu_notifier *sub, unsigned long start,
+		      unsigned long last, unsigned int events)
+{
+	sub->start = start;
+	sub->last = last;
+	sub->events = events;
+}
+
+/* With the key on, and mmap_lock held for writing. */
+static int sub_register(struct mmu_notifier *sub, struct mm_struct *mm)
+{
+	struct mmu_notifier_subscriptions *subs;
+	struct sub_table *table, *old = &no_table;
+	bool first;
+	int ret = 0;
+
+	subs = subscriptions_tryget(mm);
+	first = !subs;
+	if (first)
+		subs = subscriptions_alloc(mm);
+	if (!subs)
+		return -ENOMEM;
+
+	if (!subs_lock_with_table(subs, 1, &table, GFP_KERNEL_ACCOUNT)) {
+		ret = -ENOMEM;
+	} else if (WARN_ON_ONCE(sub_is_linked(subs, sub))) {
+		spin_unlock(&subs->lock);
+		kvfree(table);
+		ret = -EBUSY;
+	} else {
+		mmgrab(mm);
+		sub->mm = mm;
+		sub->users = 1;
+		sub->release = RELEASE_TO_CALL;
+		hlist_add_head(&sub->hlist, &subs->list);
+		subs->nr_list++;
+		old = subs_replace_table(subs, table);
+		spin_unlock(&subs->lock);
+	}
+	if (ret && first)
+		subscriptions_drop(subs);
+	else if (ret)
+		subscriptions_put(subs);
+	if (ret)
+		return ret;
+
+	if (first)
+		ret = subscriptions_publish(subs, mm);
+	else
+		subscriptions_sync(subs);
+	table_free(old);
+	if (ret)
+		sub_leave(subs, sub, NULL);
+	return ret;
+}
+
 /**
  * __mmu_notifier_register - subscribe to an mm, with mmap_lock held
  * @subscription: with @subscription->ops set
@@ -945,55 +1862,22 @@ static bool sub_is_linked(struct mmu_notifier_subscriptions *subs,
  * invalidations in flight on @mm: not inside one, nor from a callback, nor
  * under a lock that a callback takes.
  * Return: 0; -ENOMEM; -EINTR on a fatal signal; for misuse -EINVAL (bad
- * operations, a dying mm) or -EBUSY (registered already).
+ * operations, a dying mm) or -EBUSY (registered already).  The first in the system
+ * may see -EAGAIN, if a CPU comes or goes just then.
  */
 int __mmu_notifier_register(struct mmu_notifier *subscription,
 			    struct mm_struct *mm)
 {
-	struct mmu_notifier_subscriptions *subs;
-	bool busy, first;
-	int ret = 0;
+	int ret;
 
 	mmap_assert_write_locked(mm);
 
-	if (WARN_ON_ONCE(atomic_read(&mm->mm_users) <= 0) ||
-	    WARN_ON_ONCE(!subscription->ops) ||
-	    WARN_ON_ONCE(!ops_valid(subscription->ops)))
-		return -EINVAL;
-
-	subs = subscriptions_tryget(mm);
-	first = !subs;
-	if (first)
-		subs = subscriptions_alloc(mm);
-	if (!subs)
-		return -ENOMEM;
-
-	spin_lock(&subs->lock);
-	busy = sub_is_linked(subs, subscription);
-	if (!busy) {
-		mmgrab(mm);
-		subscription->mm = mm;
-		subscription->users = 1;
-		subscription->release = RELEASE_TO_CALL;
-		sub_set_era(subs, subscription, ERA_JOINING);
-		hlist_add_head_rcu(&subscription->hlist, &subs->list);
-		subs_update_ops(subs);
-		subs_begin_era(subs);
-	}
-	spin_unlock(&subs->lock);
-	if (WARN_ON_ONCE(busy)) {
-		subscriptions_put(subs);
-		return -EBUSY;
-	}
-
-	if (first)
-		ret = subscriptions_publish(subs, mm);
-	else
-		subscriptions_sync(subs);
-	if (!ret)
-		WRITE_ONCE(subscription->era, ERA_LIVE);
-	else
-		sub_leave(subs, subscription, NULL);
+	ret = sub_check(subscription, mm) ?: arm_get_locked();
+	if (ret)
+		return ret;
+	sub_limit(subscription, 0, ULONG_MAX, MMU_NOTIFIER_ALL_EVENTS);
+	ret = sub_register(subscription, mm);
+	arm_put();
 	return ret;
 }
 EXPORT_SYMBOL_GPL(__mmu_notifier_register);
@@ -1015,14 +1899,51 @@ EXPORT_SYMBOL_GPL(__mmu_notifier_register);
 int mmu_notifier_register(struct mmu_notifier *subscription,
 			  struct mm_struct *mm)
 {
-	int ret;
-
-	mmap_write_lock(mm);
-	ret = __mmu_notifier_register(subscription, mm);
-	mmap_write_unlock(mm);
-	return ret;
+	return mmu_notifier_register_range(subscription, mm, 0, ULONG_MAX,
+					   MMU_NOTIFIER_ALL_EVENTS);
 }
 EXPORT_SYMBOL_GPL(mmu_notifier_register);
+
+/**
+ * mmu_notifier_register_range - subscribe to a part of an mm
+ * @subscription: with @subscription->ops set
+ * @mm: the mm; the caller has a user reference (mmget()) or is one of its tasks
+ * @start: first byte
+ * @last: last byte, inclusive
+ * @events: BIT() of each enum mmu_notifier_event to hear of, or
+ *	MMU_NOTIFIER_ALL_EVENTS
+ *
+ * As mmu_notifier_register(), but sections that do not overlap the range, or have
+ * another event, pass @subscription by: they do not call it, cannot be refused by
+ * it, and do not cost more for it.  The range of a section is as wide as it is for
+ * everybody.  @events concerns sections alone; aging and
+ * TLB flushes go by the range, and release comes in any case.
+ *
+ * Context: as mmu_notifier_register().
+ * Return: as mmu_notifier_register(); -EINVAL for an empty range or set of
+ * events, too.
+ */
+int mmu_notifier_register_range(struct mmu_notifier *subscription,
+				struct mm_struct *mm, unsigned long start,
+				unsigned long last, unsigned int events)
+{
+	int ret;
+
+	ret = sub_check(subscription, mm);
+	if (ret)
+		return ret;
+	if (start > last || !events || (events & ~MMU_NOTIFIER_ALL_EVENTS))
+		return -EINVAL;
+
+	arm_get();
+	mmap_write_lock(mm);
+	sub_limit(subscription, start, last, events);
+	ret = sub_register(subscription, mm);
+	mmap_write_unlock(mm);
+	arm_put();
+	return ret;
+}
+EXPORT_SYMBOL_GPL(mmu_notifier_register_range);
 
 /**
  * mmu_notifier_unregister - unsubscribe from an mm
@@ -1068,15 +1989,16 @@ struct mmu_notifier *mmu_notifier_get_locked(const struct mmu_notifier_ops *ops,
 					     struct mm_struct *mm)
 {
 	struct mmu_notifier_subscriptions *subs;
-	struct mmu_notifier *sub;
-	int idx, ret;
+	struct mmu_notifier *sub = NULL;
+	int ret;
 
 	mmap_assert_write_locked(mm);
 
 	if (WARN_ON_ONCE(!ops->alloc_notifier || !ops->free_notifier))
 		return ERR_PTR(-EINVAL);
 
-	subs = subscriptions_enter(mm, 0, &idx);
+	rcu_read_lock();
+	subs = untagged(rcu_dereference(mm->notifier_subscriptions));
 	if (subs) {
 		spin_lock(&subs->lock);
 		hlist_for_each_entry(sub, &subs->list, hlist)
@@ -1087,10 +2009,10 @@ struct mmu_notifier *mmu_notifier_get_locked(const struct mmu_notifier_ops *ops,
 		else if (sub)
 			sub->users++;
 		spin_unlock(&subs->lock);
-		subscriptions_exit(subs, idx);
-		if (sub)
-			return sub;
 	}
+	rcu_read_unlock();
+	if (sub)
+		return sub;
 
 	sub = ops->alloc_notifier(mm);
 	if (IS_ERR(sub))
@@ -1122,43 +2044,58 @@ struct mmu_notifier *mmu_notifier_get(const struct mmu_notifier_ops *ops,
 {
 	struct mmu_notifier *sub;
 
+	arm_get();
 	mmap_write_lock(mm);
 	sub = mmu_notifier_get_locked(ops, mm);
 	mmap_write_unlock(mm);
+	arm_put();
 	return sub;
 }
 EXPORT_SYMBOL_GPL(mmu_notifier_get);
 
-static void sub_put_free(struct rcu_head *rcu)
+/* Those that were put: take them out, and free them. */
+static void subscriptions_update(struct work_struct *work)
 {
-	struct mmu_notifier *sub = container_of(rcu, struct mmu_notifier, rcu);
-	struct mm_struct *mm = sub->mm;
-	int idx = sub->put_idx;
+	struct mmu_notifier_subscriptions *subs =
+		container_of(work, struct mmu_notifier_subscriptions, update);
+	struct mmu_notifier *sub;
+	struct hlist_node *next;
+	struct sub_table *table;
+	struct mm_struct *mm;
+	HLIST_HEAD(gone);
+	int idx;
 
-	sub->ops->free_notifier(sub);
-	__acquire(&mmu_notifier_put_srcu);
-	srcu_up_read(&mmu_notifier_put_srcu, idx);
-	subscriptions_put(subscriptions_of(mm));
-	mmdrop(mm);
-}
+	subs_lock_with_table(subs, 0, &table, GFP_KERNEL | __GFP_NOFAIL);
+	hlist_move_list(&subs->gone, &gone);
+	if (hlist_empty(&gone)) {
+		spin_unlock(&subs->lock);
+		kvfree(table);
+		return;
+	}
+	table = subs_replace_table(subs, table);
+	spin_unlock(&subs->lock);
 
-static void sub_put_unlink(struct rcu_head *rcu)
-{
-	struct mmu_notifier *sub = container_of(rcu, struct mmu_notifier, rcu);
-	struct mmu_notifier_subscriptions *subs = subscriptions_of(sub->mm);
-
-	sub_unlink(subs, sub);
-	call_srcu(&subs->srcu, &sub->rcu, sub_put_free);
+	subscriptions_sync(subs);
+	table_free(table);
+	hlist_for_each_entry_safe(sub, next, &gone, hlist) {
+		mm = sub->mm;
+		idx = sub->put_idx;
+		sub->ops->free_notifier(sub);
+		__acquire(&mmu_notifier_put_srcu);
+		srcu_up_read(&mmu_notifier_put_srcu, idx);
+		subscriptions_put(subs);
+		mmdrop(mm);
+	}
 }
 
 /**
  * mmu_notifier_put - drop a reference from mmu_notifier_get()
  * @subscription: the subscriber
  *
- * With the last reference no new invalidation calls @subscription;
- * &mmu_notifier_ops.release is not called for it any more, and free_notifier
- * is called once the callbacks in flight have returned.  A module that has
- * used this calls mmu_notifier_synchronize() before it is unloaded.
+ * With the last reference &mmu_notifier_ops.release is not called any more for
+ * @subscription, and mmu_notifier_get() does not find it.  Invalidations may call it
+ * until, soon, a worker calls free_notifier, with none of them in flight.  A
+ * module that has used this calls mmu_notifier_synchronize() before it is unloaded.
  *
  * Context: process context, spinlocks may be held; does not wait.
  */
@@ -1176,16 +2113,15 @@ void mmu_notifier_put(struct mmu_notifier *subscription)
 	if (last) {
 		if (subscription->release == RELEASE_TO_CALL)
 			WRITE_ONCE(subscription->release, RELEASE_DONE);
-		sub_begin_leave(subs, subscription);
+		/* The dead mm's were taken out. */
+		if (!hlist_unhashed(&subscription->hlist))
+			sub_unlink(subs, subscription);
+		hlist_add_head(&subscription->hlist, &subs->gone);
+		subscription->put_idx = srcu_down_read(&mmu_notifier_put_srcu);
+		__release(&mmu_notifier_put_srcu);	/* up with free_notifier */
+		queue_work(system_unbound_wq, &subs->update);
 	}
 	spin_unlock(&subs->lock);
-	if (!last)
-		return;
-
-	/* The same two grace periods as in sub_leave(). */
-	subscription->put_idx = srcu_down_read(&mmu_notifier_put_srcu);
-	__release(&mmu_notifier_put_srcu);	/* goes up in sub_put_free() */
-	call_srcu(&subs->srcu, &subscription->rcu, sub_put_unlink);
 }
 EXPORT_SYMBOL_GPL(mmu_notifier_put);
 
@@ -1214,63 +2150,59 @@ static bool interval_valid(unsigned long start, unsigned long length)
 	return length && !check_add_overflow(start, length - 1, &last);
 }
 
-static void interval_link(struct mmu_notifier_subscriptions *subs,
-			  struct mmu_interval_notifier *mni,
-			  struct mm_struct *mm, unsigned long start,
-			  unsigned long length,
-			  const struct mmu_interval_notifier_ops *ops)
+static int interval_link(struct mmu_notifier_subscriptions *subs,
+			 struct mmu_interval_notifier *mni,
+			 struct mm_struct *mm, unsigned long start,
+			 unsigned long length,
+			 const struct mmu_interval_notifier_ops *ops)
 {
-	struct mmu_notifier_range *range;
-	unsigned int active = 0;
+	struct section_waiter *w;
 
+	w = kzalloc(sizeof(*w), GFP_KERNEL_ACCOUNT);
+	if (!w)
+		return -ENOMEM;
 	mmgrab(mm);
 	mni->mm = mm;
 	mni->ops = ops;
 	mni->interval_tree.start = start;
 	mni->interval_tree.last = start + length - 1;
-	mni->pins = 0;
+	atomic_set(&mni->pins, 0);
+	w->mni = mni;
+	w->free = true;
 
 	spin_lock(&subs->lock);
-	list_for_each_entry(range, &subs->inflight, inflight) {
-		if (range_overlaps(range, mni)) {
-			range->hit = true;
-			active++;
-		}
-	}
+	mni->birth = ++subs->seq;
+	subs->changed = subs->seq;
 	/* Unequal to that of every section to come. */
 	mni->invalidate_seq = subs->seq;
-	WRITE_ONCE(mni->active, active);
 	interval_tree_insert(&mni->interval_tree, &subs->itree);
-	WRITE_ONCE(subs->nr_intervals, subs->nr_intervals + 1);
+	subs->nr_intervals++;
+	hull_update(subs);
+	/* Whoever is inside may have found a smaller hull. */
+	mni->active = waiter_begin(subs, w);
+	if (mni->active)
+		w = NULL;
 	spin_unlock(&subs->lock);
+	kfree(w);
+	return 0;
 }
 
-/* Insert where somebody listens already; false if nobody does. */
-static bool interval_tryinsert(struct mmu_interval_notifier *mni,
-			       struct mm_struct *mm, unsigned long start,
-			       unsigned long length,
-			       const struct mmu_interval_notifier_ops *ops)
+/* Insert where somebody listens already; -EAGAIN if nobody does. */
+static int interval_tryinsert(struct mmu_interval_notifier *mni,
+			      struct mm_struct *mm, unsigned long start,
+			      unsigned long length,
+			      const struct mmu_interval_notifier_ops *ops)
 {
 	struct mmu_notifier_subscriptions *subs;
-	bool ready;
+	int ret;
 
 	subs = subscriptions_tryget(mm);
 	if (!subs)
-		return false;
-	interval_link(subs, mni, mm, start, length, ops);
-
-	spin_lock(&subs->lock);
-	ready = subs->itree_ready;
-	spin_unlock(&subs->lock);
-	if (ready)
-		return true;
-
-	/* Sections from before the first interval are not in ->inflight. */
-	subscriptions_sync(subs);
-	spin_lock(&subs->lock);
-	subs->itree_ready = true;
-	spin_unlock(&subs->lock);
-	return true;
+		return -EAGAIN;
+	ret = interval_link(subs, mni, mm, start, length, ops);
+	if (ret)
+		subscriptions_put(subs);
+	return ret;
 }
 
 /**
@@ -1304,13 +2236,22 @@ int mmu_interval_notifier_insert_locked(struct mmu_interval_notifier *interval_s
 	if (!interval_valid(start, length))
 		return -EOVERFLOW;
 
-	if (interval_tryinsert(interval_sub, mm, start, length, ops))
-		return 0;
+	ret = interval_tryinsert(interval_sub, mm, start, length, ops);
+	if (ret != -EAGAIN)
+		return ret;
 
+	ret = arm_get_locked();
+	if (ret)
+		return ret;
 	subs = subscriptions_alloc(mm);
+	arm_put();
 	if (!subs)
 		return -ENOMEM;
-	interval_link(subs, interval_sub, mm, start, length, ops);
+	ret = interval_link(subs, interval_sub, mm, start, length, ops);
+	if (ret) {
+		subscriptions_drop(subs);
+		return ret;
+	}
 	ret = subscriptions_publish(subs, mm);
 	if (ret) {
 		mmu_interval_notifier_remove(interval_sub);
@@ -1336,10 +2277,11 @@ EXPORT_SYMBOL_GPL(mmu_interval_notifier_insert_locked);
  * (mmgrab()) until mmu_interval_notifier_remove(), which has to follow even
  * if @mm dies first.
  *
- * Context: may sleep; may take mmap_lock for writing; may wait for the
- * invalidations in flight on @mm: see __mmu_notifier_register().
+ * Context: may sleep; takes mmap_lock for writing and passes the reverse-map locks if
+ * @mm has no subscriber yet, otherwise takes no lock.
  * Return: 0; -ENOMEM; -EOVERFLOW if the interval is empty or wraps; -EINTR on a
- * fatal signal; -EINVAL for a dying mm.
+ * fatal signal; -EINVAL for a dying mm; mmu_interval_notifier_insert_locked() may
+ * return -EAGAIN as __mmu_notifier_register() does.
  */
 int mmu_interval_notifier_insert(struct mmu_interval_notifier *interval_sub,
 				 struct mm_struct *mm, unsigned long start,
@@ -1355,13 +2297,16 @@ int mmu_interval_notifier_insert(struct mmu_interval_notifier *interval_sub,
 	if (!interval_valid(start, length))
 		return -EOVERFLOW;
 
-	if (interval_tryinsert(interval_sub, mm, start, length, ops))
-		return 0;
+	ret = interval_tryinsert(interval_sub, mm, start, length, ops);
+	if (ret != -EAGAIN)
+		return ret;
 
+	arm_get();
 	mmap_write_lock(mm);
 	ret = mmu_interval_notifier_insert_locked(interval_sub, mm, start,
 						  length, ops);
 	mmap_write_unlock(mm);
+	arm_put();
 	return ret;
 }
 EXPORT_SYMBOL_GPL(mmu_interval_notifier_insert);
@@ -1380,21 +2325,26 @@ void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub)
 {
 	struct mm_struct *mm = interval_sub->mm;
 	struct mmu_notifier_subscriptions *subs = subscriptions_of(mm);
+	struct section_waiter *w;
 
 	might_sleep();
 
+	/* Under the lock: who pins it has looked for PINS_DEAD under it. */
 	spin_lock(&subs->lock);
-	WRITE_ONCE(interval_sub->pins, interval_sub->pins | PINS_DEAD);
-	while (interval_sub->pins != PINS_DEAD) {
-		spin_unlock(&subs->lock);
-		wait_event(subs->wait,
-			   READ_ONCE(interval_sub->pins) == PINS_DEAD);
-		spin_lock(&subs->lock);
-	}
+	atomic_or(PINS_DEAD, &interval_sub->pins);
+	spin_unlock(&subs->lock);
+	/* Pairs with the release in interval_unpin(). */
+	wait_event(subs->wait,
+		   atomic_read_acquire(&interval_sub->pins) == PINS_DEAD);
+
+	spin_lock(&subs->lock);
+	subs->changed = ++subs->seq;
 	interval_tree_remove(&interval_sub->interval_tree, &subs->itree);
-	WRITE_ONCE(subs->nr_intervals, subs->nr_intervals - 1);
-	if (!subs->nr_intervals)
-		subs->itree_ready = false;
+	subs->nr_intervals--;
+	hull_update(subs);
+	list_for_each_entry(w, &subs->waiters, list)
+		if (w->mni == interval_sub)
+			w->mni = NULL;
 	spin_unlock(&subs->lock);
 
 	subscriptions_put(subs);
@@ -1436,3 +2386,13 @@ unsigned long mmu_interval_read_begin(struct mmu_interval_notifier *interval_sub
 	return seq;
 }
 EXPORT_SYMBOL_GPL(mmu_interval_read_begin);
+
+static int __init mmu_notifier_init(void)
+{
+	subscriptions_cache =
+		KMEM_CACHE(mmu_notifier_subscriptions,
+			   SLAB_HWCACHE_ALIGN | SLAB_ACCOUNT | SLAB_PANIC);
+	return 0;
+}
+/* Before there is a task that could have a subscriber. */
+core_initcall(mmu_notifier_init);

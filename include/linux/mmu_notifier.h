@@ -10,17 +10,20 @@
 
 #include <linux/bits.h>
 #include <linux/interval_tree.h>
+#include <linux/jump_label.h>
 #include <linux/list.h>
 #include <linux/mm_types.h>
 #include <linux/mmap_lock.h>
 #include <linux/mmu_notifier_debug.h>
 #include <linux/spinlock.h>
-#include <linux/srcu.h>
 
 struct mmu_interval_notifier;
 struct mmu_notifier;
+struct mmu_notifier_age;
 struct mmu_notifier_range;
+struct limited;
 struct mmu_notifier_subscriptions;
+struct sub_table;
 
 /**
  * enum mmu_notifier_event - what is about to happen to a range
@@ -55,7 +58,10 @@ enum mmu_notifier_event {
 	MMU_NOTIFY_EXCLUSIVE,
 };
 
-/* The callbacks for this range may sleep; the core sets and clears it. */
+/* For mmu_notifier_register_range(). */
+#define MMU_NOTIFIER_ALL_EVENTS		(BIT(MMU_NOTIFY_EXCLUSIVE + 1) - 1)
+
+/* The callbacks for this range may sleep: set but in a non-blocking start. */
 #define MMU_NOTIFIER_RANGE_BLOCKABLE	BIT(0)
 /*
  * The range is one page, and mmu_notifier_invalidate_page() follows under the
@@ -111,6 +117,16 @@ struct mmu_notifier_ops {
 	 */
 	int (*test_young)(struct mmu_notifier *subscription,
 			  struct mm_struct *mm, unsigned long address);
+
+	/**
+	 * @age: which of many pages were accessed?
+	 *
+	 * One call in place of many of @clear_young or @test_young, with the
+	 * same result; see &struct mmu_notifier_age.  Under the page-table
+	 * lock; must not sleep.  Requires both of them, for single pages.
+	 */
+	void (*age)(struct mmu_notifier *subscription, struct mm_struct *mm,
+		    struct mmu_notifier_age *age);
 
 	/**
 	 * @invalidate_range_start: the entries of @range are about to change.
@@ -181,9 +197,31 @@ struct mmu_notifier_ops {
 	 * @free_notifier: free what @alloc_notifier allocated.
 	 *
 	 * Called some time after the last mmu_notifier_put(), when no
-	 * callback runs or will; must not sleep.
+	 * callback runs or will, by a worker; may sleep.
 	 */
 	void (*free_notifier)(struct mmu_notifier *subscription);
+};
+
+/* mmu_notifier_age.flags: the accessed bits are cleared, too. */
+#define MMU_NOTIFIER_AGE_CLEAR		BIT(0)
+/* A subscriber may leave out what it would have to wait for. */
+#define MMU_NOTIFIER_AGE_BEST_EFFORT	BIT(1)
+
+/**
+ * struct mmu_notifier_age - a question about the accessed bits of many pages
+ * @start: first byte of page 0
+ * @nr: pages
+ * @flags: MMU_NOTIFIER_AGE_*
+ * @ask: bit n: page n is asked about; of the others nothing is to change
+ * @young: bit n is set by a subscriber through which page n was accessed, and
+ *	left alone by others
+ */
+struct mmu_notifier_age {
+	unsigned long start;
+	unsigned int nr;
+	unsigned int flags;
+	const unsigned long *ask;
+	unsigned long *young;
 };
 
 /**
@@ -192,9 +230,10 @@ struct mmu_notifier_ops {
  * @ops: set by the owner before mmu_notifier_register()
  * @mm: the mm subscribed to; holds a reference (mmgrab()) while subscribed.
  *	The core's; the owner may read it
- * @rcu: the core's
- * @era: private; from which section on, or up to which, it is called
+ * @start: private; first byte that it hears of
+ * @last: private; last byte, inclusive
  * @users: private; references by mmu_notifier_get(), 0 when not subscribed
+ * @events: private; BIT() of each event that it hears of
  * @release: private; how far @ops->release has got
  * @put_idx: private; for mmu_notifier_synchronize()
  */
@@ -202,9 +241,10 @@ struct mmu_notifier {
 	struct hlist_node hlist;
 	const struct mmu_notifier_ops *ops;
 	struct mm_struct *mm;
-	struct rcu_head rcu;
-	unsigned long era;
+	unsigned long start;
+	unsigned long last;
 	unsigned int users;
+	u16 events;
 	u8 release;
 	u8 put_idx;
 };
@@ -230,8 +270,10 @@ struct mmu_interval_notifier_ops {
  * @ops: as given on insertion
  * @mm: as given on insertion; holds a reference (mmgrab()) while inserted
  * @invalidate_seq: the last invalidation that the owner acknowledged
- * @active: private; sections in flight that overlap the interval
+ * @active: private; sections in flight that overlap the interval, and 1 for those
+ *	that were when it was inserted
  * @pins: private; walkers inside @ops->invalidate
+ * @birth: private; when it was inserted
  */
 struct mmu_interval_notifier {
 	struct interval_tree_node interval_tree;
@@ -239,10 +281,14 @@ struct mmu_interval_notifier {
 	struct mm_struct *mm;
 	unsigned long invalidate_seq;
 	unsigned int active;
-	unsigned int pins;
+	atomic_t pins;
+	unsigned long birth;
 };
 
 #ifdef CONFIG_MMU_NOTIFIER
+
+/* Off while nobody in the system listens: then no hook looks at its mm. */
+DECLARE_STATIC_KEY_FALSE(mmu_notifier_key);
 
 #ifdef CONFIG_LOCKDEP
 extern struct lockdep_map __mmu_notifier_invalidate_range_start_map;
@@ -250,23 +296,29 @@ extern struct lockdep_map __mmu_notifier_invalidate_range_start_map;
 
 /* How long an mm stays ready for the next subscriber when the last has gone. */
 extern unsigned int mmu_notifier_linger_ms;
+/* For tests: the watchdog's patience, and the address in a callback that it named. */
+extern unsigned int mmu_notifier_watchdog_ms;
+extern unsigned long mmu_notifier_watchdog_found;
 
 /**
  * struct mmu_notifier_range - an invalidation section
- * @mm: whose entries change
+ * @mm: whose entries change; NULL: nobody listens
  * @start: first byte, page-aligned
  * @end: exclusive
  * @flags: MMU_NOTIFIER_RANGE_*
  * @event: why
  * @owner: with MMU_NOTIFY_MIGRATE and MMU_NOTIFY_EXCLUSIVE: who asked for it,
  *	so that it can ignore what it does itself; otherwise NULL
- * @subscriptions: private; non-NULL from start to end if anybody listens
- * @srcu_idx: private; the read section that spans start to end
- * @era: private; which list subscribers belong to the section
- * @seq: private; its number, for interval subscribers
- * @tracked: private; linked by @inflight
- * @hit: private; an interval has counted it
- * @inflight: private; among the sections in flight
+ * @subscriptions: private; what counts the section, between start and end.  NULL:
+ *	nobody is told
+ * @table: private; the list subscribers that the section is for
+ * @limited: private; where to look for those of them that asked for a range
+ * @hit: private; the interval that has counted it, or that there are several
+ * @seq: private; with @hit: its number
+ * @entered: private; the era of @subscriptions when the section began
+ * @calls: private; what there is to do
+ *
+ * Set up only while somebody listens; else @mm is NULL.
  */
 struct mmu_notifier_range {
 	struct mm_struct *mm;
@@ -277,18 +329,31 @@ struct mmu_notifier_range {
 	void *owner;
 
 	struct mmu_notifier_subscriptions *subscriptions;
-	int srcu_idx;
-	bool tracked;
-	bool hit;
-	unsigned long era;
+	struct sub_table *table;
+	struct limited *limited;
+	struct mmu_interval_notifier *hit;
 	unsigned long seq;
-	struct list_head inflight;
+	u64 entered;
+	u8 calls;
 };
+
+/*
+ * In the low bits of mm->notifier_subscriptions: what somebody listens to, outside
+ * sections.  All hooks of other kinds are left after one test.
+ */
+#define MMU_NOTIFIER_HEARS_CLEAR_FLUSH_YOUNG	BIT(0)
+#define MMU_NOTIFIER_HEARS_CLEAR_YOUNG		BIT(1)
+#define MMU_NOTIFIER_HEARS_TEST_YOUNG		BIT(2)
+#define MMU_NOTIFIER_HEARS_TLBS			BIT(3)
+#define MMU_NOTIFIER_HEARS_MASK			(BIT(4) - 1)
 
 int mmu_notifier_register(struct mmu_notifier *subscription,
 			  struct mm_struct *mm);
 int __mmu_notifier_register(struct mmu_notifier *subscription,
 			    struct mm_struct *mm);
+int mmu_notifier_register_range(struct mmu_notifier *subscription,
+				struct mm_struct *mm, unsigned long start,
+				unsigned long last, unsigned int events);
 void mmu_notifier_unregister(struct mmu_notifier *subscription,
 			     struct mm_struct *mm);
 struct mmu_notifier *mmu_notifier_get_locked(const struct mmu_notifier_ops *ops,
@@ -365,6 +430,7 @@ int __mmu_notifier_clear_flush_young(struct mm_struct *mm,
 int __mmu_notifier_clear_young(struct mm_struct *mm,
 			       unsigned long start, unsigned long end);
 int __mmu_notifier_test_young(struct mm_struct *mm, unsigned long address);
+void __mmu_notifier_age(struct mm_struct *mm, struct mmu_notifier_age *age);
 int __mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range);
 void __mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range);
 void __mmu_notifier_invalidate_page(struct mmu_notifier_range *range);
@@ -381,7 +447,17 @@ void __mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm,
  */
 static inline int mm_has_notifiers(struct mm_struct *mm)
 {
-	return unlikely(rcu_access_pointer(mm->notifier_subscriptions));
+	return static_branch_unlikely(&mmu_notifier_key) &&
+	       unlikely(rcu_access_pointer(mm->notifier_subscriptions));
+}
+
+/* Does somebody listen to a hook outside sections?  MMU_NOTIFIER_HEARS_* */
+static __always_inline bool mmu_notifier_hears(struct mm_struct *mm,
+					       unsigned long hooks)
+{
+	return static_branch_unlikely(&mmu_notifier_key) &&
+	       unlikely((unsigned long)rcu_access_pointer(mm->notifier_subscriptions) &
+			hooks);
 }
 
 /**
@@ -405,20 +481,27 @@ mmu_notifier_range_blockable(const struct mmu_notifier_range *range)
  * @start: first byte
  * @end: exclusive
  * @owner: see &struct mmu_notifier_range
+ *
+ * Context: as mmu_notifier_invalidate_range_start(), which has to follow: once
+ * for each, and under the same lock.
  */
-static inline void
+static __always_inline void
 mmu_notifier_range_init_owner(struct mmu_notifier_range *range,
 			      enum mmu_notifier_event event, unsigned int flags,
 			      struct mm_struct *mm, unsigned long start,
 			      unsigned long end, void *owner)
 {
+	range->mm = NULL;
+	range->subscriptions = NULL;
+	/* Whoever comes after this waits for our lock. */
+	if (!IS_ENABLED(CONFIG_DEBUG_MMU_NOTIFIER) && !mm_has_notifiers(mm))
+		return;
 	range->mm = mm;
 	range->start = start;
 	range->end = end;
-	range->flags = flags;
+	range->flags = flags | MMU_NOTIFIER_RANGE_BLOCKABLE;
 	range->event = event;
 	range->owner = owner;
-	range->subscriptions = NULL;
 }
 
 /**
@@ -429,8 +512,10 @@ mmu_notifier_range_init_owner(struct mmu_notifier_range *range,
  * @mm: whose entries
  * @start: first byte
  * @end: exclusive
+ *
+ * Context: see mmu_notifier_range_init_owner().
  */
-static inline void
+static __always_inline void
 mmu_notifier_range_init(struct mmu_notifier_range *range,
 			enum mmu_notifier_event event, unsigned int flags,
 			struct mm_struct *mm, unsigned long start,
@@ -451,14 +536,13 @@ mmu_notifier_range_init(struct mmu_notifier_range *range,
 static __always_inline void
 mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
 {
-	might_sleep();
+	/* No preemption point: nothing is to be paid for nobody. */
+	__might_sleep(__FILE__, __LINE__);
 
 	/* Taken for everybody: a callback that allocates is found without one. */
 	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
-	if (mm_has_notifiers(range->mm)) {
-		range->flags |= MMU_NOTIFIER_RANGE_BLOCKABLE;
+	if (static_branch_unlikely(&mmu_notifier_key) && unlikely(range->mm))
 		__mmu_notifier_invalidate_range_start(range);
-	}
 	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
 	mmu_notifier_debug_start(range);
 }
@@ -477,7 +561,7 @@ mmu_notifier_invalidate_range_start_nonblock(struct mmu_notifier_range *range)
 	int ret = 0;
 
 	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
-	if (mm_has_notifiers(range->mm)) {
+	if (static_branch_unlikely(&mmu_notifier_key) && unlikely(range->mm)) {
 		range->flags &= ~MMU_NOTIFIER_RANGE_BLOCKABLE;
 		ret = __mmu_notifier_invalidate_range_start(range);
 	}
@@ -498,7 +582,8 @@ static inline void
 mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
 {
 	mmu_notifier_debug_end(range);
-	if (range->subscriptions)
+	if (static_branch_unlikely(&mmu_notifier_key) &&
+	    unlikely(range->subscriptions))
 		__mmu_notifier_invalidate_range_end(range);
 }
 
@@ -513,7 +598,8 @@ static inline void
 mmu_notifier_invalidate_page(struct mmu_notifier_range *range)
 {
 	mmu_notifier_debug_page(range);
-	if (range->subscriptions && (range->flags & MMU_NOTIFIER_RANGE_PAGE))
+	if (static_branch_unlikely(&mmu_notifier_key) &&
+	    unlikely(range->subscriptions) && (range->flags & MMU_NOTIFIER_RANGE_PAGE))
 		__mmu_notifier_invalidate_page(range);
 }
 
@@ -542,7 +628,7 @@ static inline int mmu_notifier_clear_flush_young(struct mm_struct *mm,
 						 unsigned long start,
 						 unsigned long end)
 {
-	if (mm_has_notifiers(mm))
+	if (mmu_notifier_hears(mm, MMU_NOTIFIER_HEARS_CLEAR_FLUSH_YOUNG))
 		return __mmu_notifier_clear_flush_young(mm, start, end);
 	return 0;
 }
@@ -560,7 +646,7 @@ static inline int mmu_notifier_clear_young(struct mm_struct *mm,
 					   unsigned long start,
 					   unsigned long end)
 {
-	if (mm_has_notifiers(mm))
+	if (mmu_notifier_hears(mm, MMU_NOTIFIER_HEARS_CLEAR_YOUNG))
 		return __mmu_notifier_clear_young(mm, start, end);
 	return 0;
 }
@@ -576,9 +662,45 @@ static inline int mmu_notifier_clear_young(struct mm_struct *mm,
 static inline int mmu_notifier_test_young(struct mm_struct *mm,
 					  unsigned long address)
 {
-	if (mm_has_notifiers(mm))
+	if (mmu_notifier_hears(mm, MMU_NOTIFIER_HEARS_TEST_YOUNG))
 		return __mmu_notifier_test_young(mm, address);
 	return 0;
+}
+
+/**
+ * mmu_notifier_ages - is it worth to ask mmu_notifier_age()?
+ * @mm: the mm
+ *
+ * Return: whether anybody listens to MMU_NOTIFIER_AGE_CLEAR.
+ */
+static inline bool mmu_notifier_ages(struct mm_struct *mm)
+{
+	return mmu_notifier_hears(mm, MMU_NOTIFIER_HEARS_CLEAR_YOUNG);
+}
+
+static inline unsigned long
+mmu_notifier_age_hears(const struct mmu_notifier_age *age)
+{
+	return age->flags & MMU_NOTIFIER_AGE_CLEAR ?
+	       MMU_NOTIFIER_HEARS_CLEAR_YOUNG : MMU_NOTIFIER_HEARS_TEST_YOUNG;
+}
+
+/**
+ * mmu_notifier_age - ask the secondary MMUs about many pages at once
+ * @mm: the mm
+ * @age: the question
+ *
+ * Sets those bits of @age->young that mmu_notifier_clear_young() or
+ * mmu_notifier_test_young(), called for each page that @age->ask names, would return;
+ * with MMU_NOTIFIER_AGE_BEST_EFFORT perhaps fewer.
+ *
+ * Context: atomic; under the page-table lock of all the pages.
+ */
+static inline void mmu_notifier_age(struct mm_struct *mm,
+				    struct mmu_notifier_age *age)
+{
+	if (mmu_notifier_hears(mm, mmu_notifier_age_hears(age)))
+		__mmu_notifier_age(mm, age);
 }
 
 /**
@@ -595,7 +717,7 @@ mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm,
 					    unsigned long start,
 					    unsigned long end)
 {
-	if (mm_has_notifiers(mm))
+	if (mmu_notifier_hears(mm, MMU_NOTIFIER_HEARS_TLBS))
 		__mmu_notifier_arch_invalidate_secondary_tlbs(mm, start, end);
 }
 
@@ -607,7 +729,7 @@ static inline void mmu_notifier_subscriptions_init(struct mm_struct *mm)
 /* Each subscriber holds a reference to the mm, so none can be left. */
 static inline void mmu_notifier_subscriptions_destroy(struct mm_struct *mm)
 {
-	WARN_ON_ONCE(mm_has_notifiers(mm));
+	WARN_ON_ONCE(rcu_access_pointer(mm->notifier_subscriptions));
 }
 
 #else /* !CONFIG_MMU_NOTIFIER */
@@ -685,6 +807,16 @@ static inline int mmu_notifier_test_young(struct mm_struct *mm,
 					  unsigned long address)
 {
 	return 0;
+}
+
+static inline bool mmu_notifier_ages(struct mm_struct *mm)
+{
+	return false;
+}
+
+static inline void mmu_notifier_age(struct mm_struct *mm,
+				    struct mmu_notifier_age *age)
+{
 }
 
 static inline void

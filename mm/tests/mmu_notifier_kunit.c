@@ -24,8 +24,9 @@
  *	A+ A#	alloc_notifier, free_notifier
  *	a( a- a*	invalidate: done, refused, for MMU_NOTIFY_RELEASE
  *
- * The list is called newest first and intervals by address: not promised, but
- * the logs have to say something.
+ * The list is called newest first, those with invalidate_page and then those who
+ * asked for a range last, and intervals by address: not promised, but the logs have
+ * to say something.
  *
  * Most cases are stories: steps, each with the log that it must bring.
  *
@@ -66,6 +67,7 @@
 #include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/kallsyms.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
@@ -120,6 +122,9 @@ struct party {
 	int young;		/* what the aging callbacks return */
 	bool sleeps;		/* where it may */
 	bool locked;		/* subscribes with mmap_lock held */
+	unsigned int events;	/* if not 0, it asks for these and the range of */
+	unsigned int page;	/* @nr_pages from this one on */
+	unsigned int nr_pages;
 	bool other_ops;		/* for get() */
 	int sig;		/* pending while its thread runs */
 	char gate_at;		/* the call that stops at the gate, or 0 */
@@ -502,6 +507,51 @@ static const struct mmu_interval_notifier_ops interval_ops = {
 	.invalidate = on_invalidate,
 };
 
+/* A batch says of each page what single calls would, and changes no more. */
+struct ager {
+	struct mmu_notifier mn;
+	u64 young;		/* bit n: page n */
+	unsigned int calls;
+};
+
+static int ager_test(struct mmu_notifier *mn, struct mm_struct *mm, unsigned long addr)
+{
+	struct ager *a = container_of(mn, struct ager, mn);
+
+	a->calls++;
+	return !!(a->young & BIT_ULL((addr - ADDR(0)) / PAGE_SIZE));
+}
+
+static int ager_clear(struct mmu_notifier *mn, struct mm_struct *mm,
+		      unsigned long start, unsigned long end)
+{
+	struct ager *a = container_of(mn, struct ager, mn);
+	int young = end - start == PAGE_SIZE && ager_test(mn, mm, start);
+
+	a->young &= ~BIT_ULL((start - ADDR(0)) / PAGE_SIZE);
+	return young;
+}
+
+static void ager_age(struct mmu_notifier *mn, struct mm_struct *mm,
+		     struct mmu_notifier_age *age)
+{
+	struct ager *a = container_of(mn, struct ager, mn);
+	unsigned int n, first = (age->start - ADDR(0)) / PAGE_SIZE;
+
+	a->calls++;
+	for_each_set_bit(n, age->ask, age->nr) {
+		if (a->young & BIT_ULL(first + n))
+			__set_bit(n, age->young);
+		if (age->flags & MMU_NOTIFIER_AGE_CLEAR)
+			a->young &= ~BIT_ULL(first + n);
+	}
+}
+
+static const struct mmu_notifier_ops ager_ops[2] = {
+	{ .clear_young = ager_clear, .test_young = ager_test },
+	{ .clear_young = ager_clear, .test_young = ager_test, .age = ager_age },
+};
+
 /*
  * What a case does, or lets a thread do.
  */
@@ -516,6 +566,10 @@ static int reg(struct party *p)
 		mmap_write_lock(p->mm);
 		ret = __mmu_notifier_register(&p->mn, p->mm);
 		mmap_write_unlock(p->mm);
+	} else if (p->events) {
+		ret = mmu_notifier_register_range(&p->mn, p->mm, ADDR(p->page),
+						  ADDR(p->page + p->nr_pages) - 1,
+						  p->events);
 	} else {
 		ret = mmu_notifier_register(&p->mn, p->mm);
 	}
@@ -1006,6 +1060,17 @@ static bool set(struct party *p, char kind)
 		break;
 	case 'l': /* subscribes with mmap_lock held */
 		p->locked = true;
+		break;
+	case 'd': /* asks for pages 2 and 3, */
+	case 'D': /* for 8 to 31, */
+	case 'e': /* for an event that does not come, */
+	case 'v': /* for nothing, */
+	case 'V': /* for an event that there is not */
+		p->page = kind == 'D' ? 8 : 2;
+		p->nr_pages = kind == 'D' ? 24 : kind == 'v' ? 0 : 2;
+		p->events = kind == 'e' ? BIT(MMU_NOTIFY_MIGRATE) :
+			    kind == 'V' ? MMU_NOTIFIER_ALL_EVENTS + 1 :
+			    MMU_NOTIFIER_ALL_EVENTS;
 		break;
 	case 'i': /* has one byte more */
 		p->length++;
@@ -1690,7 +1755,7 @@ static const struct story page_stories[] = {
 	/* B has invalidate_page and gets that alone, A has not: the pair. */
 	{ "in_place_of_pair", ":Bp +A +B [5 A( .5 B. ]5 A)" },
 	/* Where the caller does not promise to call it, all get the pair. */
-	{ "without_flag", ":Bp +A +B [6 B( A( .6 ]6 B) A)" },
+	{ "without_flag", ":Bp +A +B [6 A( B( .6 ]6 A) B)" },
 	/* Nobody is there, or nobody who has it: the call does nothing. */
 	{ "nobody", "[5 .5 ]5 +A [5 A( .5 ]5 A)" },
 	/* Who gets no start can neither refuse it nor be ended. */
@@ -1747,7 +1812,37 @@ static void sleeping_checked(struct kunit *test)
 	stories(test);
 }
 
+/* Who waits too long is told for whom. */
+static void sleeping_watchdog(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct party *a = party(c, 'A');
+	unsigned int saved = mmu_notifier_watchdog_ms;
+	struct thread *holder, *waiter;
+	char name[KSYM_SYMBOL_LEN];
+	int i;
+
+	if (!IS_ENABLED(CONFIG_STACKTRACE) || !IS_ENABLED(CONFIG_KALLSYMS))
+		kunit_skip(test, "no stacks to look at");
+	mmu_notifier_watchdog_ms = WAITS_MS;
+	mmu_notifier_watchdog_found = 0;
+	KUNIT_ASSERT_EQ(test, reg(a), 0);
+	a->gate_at = '(';
+	holder = spawn(test, section, a);
+	KUNIT_EXPECT_TRUE(test, wait_for_completion_timeout(&a->reached, HANGS));
+	waiter = spawn(test, unreg, a);
+	for (i = 0; i < 2000 && !READ_ONCE(mmu_notifier_watchdog_found); i++)
+		fsleep(1000);
+	let_go(a);
+	EXPECT_FINISHES(test, holder);
+	EXPECT_FINISHES(test, waiter);
+	mmu_notifier_watchdog_ms = saved;
+	snprintf(name, sizeof(name), "%ps", (void *)mmu_notifier_watchdog_found);
+	KUNIT_EXPECT_STREQ(test, name, "on_start");
+}
+
 static struct kunit_case sleeping_cases[] = {
+	KUNIT_CASE(sleeping_watchdog),
 	KUNIT_CASE_PARAM(stories, sleeping_gen_params),
 	KUNIT_CASE_PARAM(sleeping_checked, checked_gen_params),
 	{}
@@ -1782,7 +1877,7 @@ static const struct story registration_stories[] = {
 	/* Put does not wait, so a callback may; it sees its section's end. */
 	{ "put_inside", "^A A+ :As s, s, $ A( A) A#" },
 	/* The variants for who holds mmap_lock already. */
-	{ "locked", ":Al :Bl :al +A ^B B+ +a s a( B( A( B) A)" },
+	{ "locked", ":Al :Bl :al +A ^B B+ +a s a( A( B( A) B)" },
 
 	/* An ordinary signal is none of our business, */
 	{ "signal_register", "M :A1 :B1 +A +B s B( A( B) A)" },
@@ -1864,6 +1959,8 @@ static const struct story misuse_stories[] = {
 	{ "negative_range", "+A +a < [9 >1 ]9 ?a" },
 	/* The second start of the same range is ignored, so one end is enough. */
 	{ "start_twice", "+A [1 A( < [1 >1 ]1 A) ]1" },
+	/* Nothing to hear of, or something that there is not. */
+	{ "limited_to_nothing", ":Av +A! 0 :AV +A! 0", -EINVAL },
 	/* More than a page cannot be answered by invalidate_page. */
 	{ "page_range", ":Ap +A < [7 A( >1 .7 ]7 A)" },
 	/* Who may sleep cannot refuse: the section is on, and ends for it. */
@@ -1882,6 +1979,9 @@ static const struct ops_case {
 	struct mmu_notifier_ops ops;
 } ops_cases[] = {
 	{ "none", .none = true },
+	{ "age_alone", .ops = { .age = ager_age } },
+	{ "age_without_test", .ops = {
+		.age = ager_age, .clear_young = ager_clear } },
 	{ "page_alone", .ops = { .invalidate_page = on_page } },
 	{ "page_without_end", .ops = {
 		.invalidate_page = on_page,
@@ -1949,7 +2049,7 @@ static const struct story interval_stories[] = {
 	 * is not called; afterwards nothing is counted in vain.
 	 */
 	{ "insert_between", "+b [1 b( _a& ]1 _a; =a s a( b( ~a ?a" },
-	/* As the first one: the section did not look for intervals. */
+	/* As the first one: the section has seen none. */
 	{ "insert_between_first", "+A [1 A( _a& ]1 A) _a; =a s a( A( A) ~a ?a" },
 	/* With the last byte in common. */
 	{ "insert_between_last_byte", "+d :ai [3 _a& ]3 _a; =a" },
@@ -1961,14 +2061,15 @@ static const struct story interval_stories[] = {
 	  "+A +a -a [1 A( _a& ]1 A) _a; =a s a( A( A) ~a ?a" },
 	/* While the section sleeps in b: before b, where the walk has been, */
 	{ "insert_in_callback_before", "+b @b( s& b( _a& /b, s;, _a; ?b" },
-	/* and behind b, where it comes yet. */
-	{ "insert_in_callback_behind", "+b @b( s& b( _c& /b, s; c( _c; ?b" },
+	/* behind, where it comes yet, and where it does not. */
+	{ "insert_in_callback_of_several", "+a +b @a( s& a( _c& /a, s; b( c( _c; ?b" },
+	{ "insert_in_callback_behind", "+b @b( s& b( _c& /b, s; _c; ?b" },
 
 	/* Remove waits for no section; the end has to do with who is left, */
 	{ "remove_between", "+a +b [1 a( b( -a ]1 ?b" },
 	/* be it nobody: the section keeps what it needs to end. */
 	{ "remove_last_between", "+a 1 [1 a( -a 0 $ ]1 _b" },
-	{ "remove_last_between_list", "+A +a [1 a( A( -a +b& ]1 A) +b; ?b" },
+	{ "remove_last_between_list", "+A +a [1 a( A( -a +b ?b& ]1 A) ?b;" },
 	/* It does wait for the callback.  Others pass by, and leave a out. */
 	{ "remove_in_callback", "+a +b @a( s& a( -a& [1 b( ]1 /a, s;, -a; b(" },
 
@@ -2111,14 +2212,74 @@ static const struct story cost_stories[] = {
 	{ "linger_put", "w ^A A+ %A, $ A# 1 W 0" },
 	{ "linger_exit", "w +A -A A* 1 x 0" },
 	{ "linger_exit_interval", "w +a -a 1 x 0" },
+	/* Who asks for a range, or for events, hears of nothing else. */
+	{ "limited", ":Ad +A [3 A( ]3 A) [4 ]4 [1 A( ]1 A) [6 ]6 {4 ]4 {3 A( ]3 A) -A A* 0" },
+	{ "limited_event", ":Ae +A [1 ]1 {3 ]3 -A A*" },
+	{ "limited_refuses", ":Ad :An +A {3! A- {4 ]4 {6 ]6 -A A*" },
+	{ "limited_ends_those_before", "+B :Ad :An +A {3! B( A- B) {4 B( ]4 B) -B B* -A A*" },
+	{ "limited_among_others",
+	  ":Ad +A +B :CD +C [3 B( A( ]3 B) A) [4 B( C( ]4 B) C) [2 B( C( ]2 B) C) [1 B( A( ]1 B) A) -A A* [3 B( ]3 B) -C C* -B B*" },
+	{ "limited_sorted", ":AD +A :Bd +B [1 B( ]1 B) [4 A( ]4 A) [3 B( ]3 B) -A A* [4 ]4 [3 B( ]3 B) -B B*" },
+	{ "limited_page", ":Ad :Ap +A :Bp +B [5 .5 B. ]5 -A A* -B B*" },
+	{ "limited_young", ":Ad :Af :Ay +A f0 c0 t0 -A A*" },
+	{ "limited_joins", "+B :Ad [3 B( +A& +A? ]3 B) +A; [3 B( A( ]3 B) A) -A A* -B B*" },
+	{ "limited_leaves", "+B :Ad +A [3 B( A( -A& A* ]3 B) A) -A; [3 B( ]3 B) -B B*" },
+	{ "limited_interval", ":Ad +A +b [3 b( A( ]3 A) [4 ]4 -b -A A*" },
+	{ "limited_exit", ":Ad +A x A* [3 ]3 -A" },
 	/* Who listens elsewhere costs nothing here. */
 	{ "elsewhere", ":Ao +A 0 s" },
 };
+
+/* A batch and single calls beside each other. */
+static void cost_age(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct ager single = { .mn.ops = &ager_ops[0] };
+	struct ager batch = { .mn.ops = &ager_ops[1] };
+	DECLARE_BITMAP(ask, 64);
+	DECLARE_BITMAP(young, 64);
+	struct mmu_notifier_age age = { .ask = ask, .young = young };
+	u64 asked, said, was[2];
+	struct rnd_state rnd;
+	unsigned int shift;
+	int i;
+
+	stress_seed(test);
+	rnd = party(c, 'A')->rnd;
+	KUNIT_EXPECT_FALSE(test, mmu_notifier_ages(c->mm[0]));
+	KUNIT_ASSERT_EQ(test, mmu_notifier_register(&single.mn, c->mm[0]), 0);
+	KUNIT_ASSERT_EQ(test, mmu_notifier_register(&batch.mn, c->mm[0]), 0);
+	KUNIT_EXPECT_TRUE(test, mmu_notifier_ages(c->mm[0]));
+	for (i = 0; i < 500; i++) {
+		shift = prandom_u32_state(&rnd) % 32;
+		age.nr = 1 + prandom_u32_state(&rnd) % 32;
+		age.start = ADDR(shift);
+		age.flags = i & 1 ? MMU_NOTIFIER_AGE_CLEAR : 0;
+		asked = prandom_u32_state(&rnd) & GENMASK_ULL(age.nr - 1, 0);
+		single.young = was[0] = (u64)prandom_u32_state(&rnd) << shift;
+		batch.young = was[1] = (u64)prandom_u32_state(&rnd) << shift;
+		single.calls = batch.calls = 0;
+		bitmap_from_u64(ask, asked);
+		bitmap_zero(young, 64);
+		mmu_notifier_age(c->mm[0], &age);
+		bitmap_to_arr64(&said, young, 64);
+		KUNIT_EXPECT_EQ(test, said, ((was[0] | was[1]) >> shift) & asked);
+		KUNIT_EXPECT_EQ(test, single.young,
+				i & 1 ? was[0] & ~(asked << shift) : was[0]);
+		KUNIT_EXPECT_EQ(test, batch.young,
+				i & 1 ? was[1] & ~(asked << shift) : was[1]);
+		KUNIT_EXPECT_EQ(test, batch.calls, 1);
+		KUNIT_EXPECT_EQ(test, single.calls, hweight64(asked));
+	}
+	mmu_notifier_unregister(&batch.mn, c->mm[0]);
+	mmu_notifier_unregister(&single.mn, c->mm[0]);
+}
 
 KUNIT_ARRAY_PARAM_DESC(cost, cost_stories, name);
 
 static struct kunit_case cost_cases[] = {
 	KUNIT_CASE_PARAM(stories, cost_gen_params),
+	KUNIT_CASE(cost_age),
 	{}
 };
 

@@ -65,6 +65,12 @@
 #define MAX_RANGE	SZ_1G
 #define MAX_THREADS	8
 #define MAX_PRINTED	10
+/*
+ * A thread that follows the CPU's table rests between two passes, this many times as
+ * long as the pass took, and at least so many ms: the program is to get on.
+ */
+#define FOLLOW_REST	8
+#define FOLLOW_MS	10
 
 /* How many pages a thread's access, or an interval's fault, has compared. */
 #define CHECK_PAGES	8
@@ -132,6 +138,8 @@ static LIST_HEAD(all_mirrors);
 /* How many sptes map a page; so that a page is not looked for in vain. */
 static DEFINE_XARRAY_FLAGS(live_pfns, XA_FLAGS_LOCK_IRQ);
 static atomic_long_t all_violations;
+/* Of the mirrors that are detached: how many, and the sums of their stats. */
+static atomic_long_t all_attached, all_notified, all_entries, all_checks;
 DEFINE_STATIC_KEY_FALSE(mmu_notifier_mirrors);
 
 static const char * const flavours[] = { "list", "page", "interval", "tlb" };
@@ -183,7 +191,7 @@ static bool spte_set(struct mirror *m, unsigned long i, unsigned long pfn,
 	if (entry)
 		users = xa_to_value(entry);
 	if (xa_err(xa_store(&live_pfns, pfn, xa_mk_value(users + 1),
-			    GFP_ATOMIC)))
+			    GFP_ATOMIC | __GFP_NOWARN)))
 		return false;
 	WRITE_ONCE(m->spte[i], spte);
 	m->stats.live++;
@@ -716,30 +724,44 @@ static bool lookup_retry(struct mirror *m, unsigned long seq)
 }
 
 /*
- * Hardware that walks the CPU's tables, and has the CPU handle its faults.  What
- * it finds is what it caches; before it writes it wants the dirty bit set.
+ * Map what the CPU maps, as check_mapped() finds it.  @again: there may be more
+ * in the same table.
  */
-static bool tlb_fill(struct mirror *m, unsigned long i, bool write, long *ret)
+static bool copy_entry(struct mirror *m, unsigned long i, unsigned long seq,
+		       bool *again)
 {
 	struct cpu_entry cpu;
 	unsigned long flags;
-	bool unlocked, ok = false;
+	bool ok = false;
 
-	*ret = fixup_user_fault(m->mm, spte_addr(m, i),
-				write ? FAULT_FLAG_WRITE : 0, &unlocked);
-	if (*ret)
-		return false;
-	*ret = 1;
 	entry_lock(m->mm, spte_addr(m, i), &cpu);
+	*again = cpu.map || cpu.present;
 	spin_lock_irqsave(&mirror_lock, flags);
 	/* Not what is no memory: it could not be touched. */
-	if (cpu.present && pfn_valid(cpu.pfn) && !m->dead)
+	if (cpu.present && pfn_valid(cpu.pfn) && !m->dead &&
+	    (m->flavour == MIRROR_TLB || !lookup_retry(m, seq)))
 		ok = spte_set(m, i, cpu.pfn,
 			      (cpu.write && cpu.dirty ? SPTE_WRITE : 0) |
 			      (cpu.map ? 0 : SPTE_HUGE));
 	spin_unlock_irqrestore(&mirror_lock, flags);
 	entry_unlock(&cpu);
 	return ok;
+}
+
+/*
+ * Hardware that walks the CPU's tables, and has the CPU handle its faults.  What
+ * it finds is what it caches; before it writes it wants the dirty bit set.
+ */
+static bool tlb_fill(struct mirror *m, unsigned long i, bool write, long *ret)
+{
+	bool unlocked, again;
+
+	*ret = fixup_user_fault(m->mm, spte_addr(m, i),
+				write ? FAULT_FLAG_WRITE : 0, &unlocked);
+	if (*ret)
+		return false;
+	*ret = 1;
+	return copy_entry(m, i, 0, &again);
 }
 
 /*
@@ -838,6 +860,59 @@ static int mirror_access_one(struct mirror *m, unsigned long i, bool write,
 	return 0;
 }
 
+/*
+ * Map what the CPU maps between @addr and the end of its page table.  No fault, no
+ * reference, no accessed bit: the process does not see a difference.
+ * Return: where to go on.
+ */
+static unsigned long follow_table(struct mirror *m, unsigned long addr)
+{
+	unsigned long next = min(ALIGN(addr + 1, PMD_SIZE), m->end), seq;
+	struct vm_area_struct *vma;
+	bool again = true;
+
+	if (!lookup_begin(m, &seq))
+		return next;
+	mmap_read_lock(m->mm);
+	vma = find_vma(m->mm, addr);
+	if (!vma) {
+		next = m->end;
+	} else if (vma->vm_start >= next) {
+		next = vma->vm_start;
+	} else {
+		next = min(next, vma->vm_end);
+		if (is_vm_hugetlb_page(vma))
+			hugetlb_vma_lock_read(vma);
+		for (addr = max(addr, vma->vm_start); addr < next && again;
+		     addr += PAGE_SIZE) {
+			unsigned long i = (addr - m->start) >> PAGE_SHIFT;
+
+			if (m->flavour != MIRROR_TLB)
+				check_one(m, i, "when followed");
+			copy_entry(m, i, seq, &again);
+		}
+		if (is_vm_hugetlb_page(vma))
+			hugetlb_vma_unlock_read(vma);
+	}
+	mmap_read_unlock(m->mm);
+	return next;
+}
+
+static void follow(struct mirror *m)
+{
+	unsigned long addr = m->start, begin = jiffies;
+
+	while (addr < m->end && !kthread_should_stop() &&
+	       mmget_not_zero(m->mm)) {
+		addr = follow_table(m, addr);
+		mmput_async(m->mm);
+		cond_resched();
+	}
+	if (!kthread_should_stop())
+		schedule_timeout_interruptible(FOLLOW_REST * (jiffies - begin) +
+					       msecs_to_jiffies(FOLLOW_MS));
+}
+
 static int mirror_thread(void *data)
 {
 	struct mirror *m = data;
@@ -854,6 +929,10 @@ static int mirror_thread(void *data)
 		unsigned long i = prandom_u32_state(&rnd) % nr;
 		bool write = prandom_u32_state(&rnd) % 100 < job->writes;
 
+		if (job->follow) {
+			follow(m);
+			continue;
+		}
 		if (!mmget_not_zero(m->mm))
 			break;
 		/* Nothing need be mapped there. */
@@ -958,6 +1037,11 @@ static long mirror_do_detach(struct mirror *m)
 	static_branch_dec(&mmu_notifier_mirrors);
 	kvfree(m->spte);
 	m->attached = false;
+	atomic_long_inc(&all_attached);
+	atomic_long_add(m->stats.starts + m->stats.pages + m->stats.flushes,
+			&all_notified);
+	atomic_long_add(m->stats.faults, &all_entries);
+	atomic_long_add(m->stats.checks, &all_checks);
 	return 0;
 }
 
@@ -1032,7 +1116,7 @@ static long mirror_do_threads(struct mirror *m,
 	if (copy_from_user(&m->job, arg, sizeof(m->job)))
 		return -EFAULT;
 	if (!m->job.nr || m->job.nr > MAX_THREADS || m->job.writes > 100 ||
-	    m->job.pad || m->job.offset > PAGE_SIZE - 8 || m->job.offset % 8)
+	    m->job.follow > 1 || m->job.offset > PAGE_SIZE - 8 || m->job.offset % 8)
 		return -EINVAL;
 	atomic_set(&m->done, 0);
 	for (i = 0; i < m->job.nr; i++) {
@@ -1150,6 +1234,10 @@ static struct miscdevice mirror_device = {
 static int mirrors_show(struct seq_file *s, void *unused)
 {
 	seq_printf(s, "violations %ld\n", atomic_long_read(&all_violations));
+	seq_printf(s, "attached %ld\n", atomic_long_read(&all_attached));
+	seq_printf(s, "notified %ld\n", atomic_long_read(&all_notified));
+	seq_printf(s, "entries %ld\n", atomic_long_read(&all_entries));
+	seq_printf(s, "checks %ld\n", atomic_long_read(&all_checks));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(mirrors);

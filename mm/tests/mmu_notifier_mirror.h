@@ -64,6 +64,8 @@ struct mirror_access {
  * @seed: of their random numbers
  * @ops: accesses by each thread, 0: until MIRROR_STOP
  * @writes: percentage of accesses that write (as @write above)
+ * @follow: 1: no accesses. They go through the range again and again, @ops times,
+ *	and map what the CPU maps, without a fault and without touching it
  * @offset: in each page, a multiple of 8
  */
 struct mirror_threads {
@@ -71,7 +73,7 @@ struct mirror_threads {
 	__u32 seed;
 	__u64 ops;
 	__u32 writes;
-	__u32 pad;
+	__u32 follow;
 	__u64 offset;
 };
 

@@ -11,18 +11,21 @@
  * everybody gets to his end (no invalid end state).
  *
  * Locks are atomic: under a lock nothing else is read or written here that
- * others could see half done.  What is read without one is a step of its own.
+ * others could see half done.  What is read without one is a step of its own.  That
+ * waiting by eras is right is subscriber.pml's business; here a waiter simply
+ * has the sections that it waits for.
  *
  * BROKEN SEQ_STEP: a section does not take a new sequence number
  * BROKEN SET_SEQ: invalidate() does not call mmu_interval_set_seq()
  * BROKEN RETRY: the owner maps without mmu_interval_read_retry()
  * BROKEN RETRY_UNLOCKED: it asks before it takes the lock of invalidate()
  * BROKEN READ_BEGIN: mmu_interval_read_begin() does not wait
- * BROKEN BARRIER: nr_intervals is read before srcu is entered
- * BROKEN SYNC: the first insertion does not wait for the sections that saw 0
- * BROKEN COUNT: an insertion does not count the sections in flight
- * BROKEN HIT: an insertion that does so does not tell them
+ * BROKEN BARRIER: the hull is read before the section is counted
+ * BROKEN WAITER: an insertion does not count the sections in flight
+ * BROKEN WAITER_GONE: a removal leaves its waiter behind
+ * BROKEN BIRTH: an end takes back from intervals that are younger than its section
  * BROKEN INSERT_SEQ: an insertion takes the number of the section to come
+ * BROKEN CHANGED: an end goes by what its start has hit, though the tree has changed
  * BROKEN END_AFTER_FAIL: a refused start leaves the interval active, when the
  *	one that refused is another subscriber
  * BROKEN PINS: remove does not wait for invalidate() to return
@@ -35,43 +38,62 @@ byte secondary;
 bool freed[SECTIONS + 2];
 
 /* struct mmu_notifier_subscriptions */
-byte nr_intervals;
-bool itree_ready;
+bool hull;			/* it covers the page */
 byte seq;
-bool inside[SECTIONS];		/* srcu */
-bool inflight[SECTIONS];
-bool hit[SECTIONS];		/* struct mmu_notifier_range */
+byte changed;
+bool inside[SECTIONS];		/* counted */
+/* struct section_waiter, one for each insertion, and whom it waits for. */
+bool waiter[2];
+bool waits[6];
 
 /* struct mmu_interval_notifier */
 bool linked;
 byte nr_active;
 byte pins;
 bool dead;
+byte birth;
 byte invalidate_seq;
 
 bool owner;			/* the lock that invalidate() takes */
 
-/* Only those that were inside when it began are waited for. */
-inline synchronize() {
-	atomic {
-		i = 0;
-		do
-		:: i < SECTIONS -> snap[i] = inside[i]; i++
-		:: else -> break
-		od
-	}
-	i = 0;
-	do
-	:: i < SECTIONS -> (!snap[i] || !inside[i]); i++
-	:: else -> break
-	od
+/* The interval is gone for who did not count it: -1 must not come. */
+inline less() {
+	assert(nr_active > 0);
+	nr_active--
 }
 
-inline itree_end(me) {
+inline itree_end() {
 	atomic {
-		inflight[me] = false;
 		if
-		:: hit[me] && linked -> nr_active--
+#ifdef CHANGED
+		:: true -> if :: nr_active > 0 -> nr_active-- :: else fi
+#else
+		:: changed < mine -> less()
+#endif
+#ifdef BIRTH
+		:: changed >= mine && linked ->
+			if :: nr_active > 0 -> nr_active-- :: else fi
+#else
+		:: changed >= mine && linked && birth < mine -> less()
+#endif
+		:: else
+		fi
+	}
+}
+
+#define of(w, section)	waits[3 * (w) + (section)]
+
+inline leave_waiter(w) {
+	atomic {
+		if
+		:: of(w, me) ->
+			of(w, me) = false;
+			if
+			:: waiter[w] && !of(w, 0) && !of(w, 1) && !of(w, 2) ->
+				waiter[w] = false;
+				less()
+			:: else
+			fi
 		:: else
 		fi
 	}
@@ -80,29 +102,27 @@ inline itree_end(me) {
 proctype section(byte me)
 {
 	byte mine, old;
-	bool tracked, called, ok = true, seen;
+	bool hit, called, ok = true, seen;
 
 #ifdef BARRIER
-	seen = nr_intervals > 0;
+	seen = hull;
 	inside[me] = true;
 #else
 	inside[me] = true;
-	seen = nr_intervals > 0;
+	seen = hull;
 #endif
 	if
 	:: seen ->
 		/* itree_start() */
 		atomic {
-#ifndef SEQ_STEP
-			seq++;
-#endif
-			mine = seq;
-			tracked = true;
-			inflight[me] = true;
 			if
 			:: linked ->
+#ifndef SEQ_STEP
+				seq++;
+#endif
+				mine = seq;
+				hit = true;
 				nr_active++;
-				hit[me] = true;
 				if
 				:: dead
 				:: else -> pins++; called = true
@@ -132,7 +152,7 @@ proctype section(byte me)
 	:: ok
 	:: ok -> ok = false;
 #ifdef END_AFTER_FAIL
-		tracked = false
+		hit = false
 #endif
 	:: else
 	fi;
@@ -146,16 +166,19 @@ proctype section(byte me)
 	fi;
 
 	if
-	:: tracked -> itree_end(me)
+	:: hit -> itree_end()
 	:: else
 	fi;
-	inside[me] = false
+	/* subscriptions_exit(), and what it does for waiters */
+	inside[me] = false;
+	leave_waiter(0);
+	leave_waiter(1)
 }
 
 proctype subscriber()
 {
-	byte i, n, rounds, s, page;
-	bool snap[SECTIONS], ready, retry, mapped;
+	byte i, rounds, s, page;
+	bool retry, mapped;
 
 	do
 	:: rounds == 2 -> break
@@ -163,48 +186,39 @@ proctype subscriber()
 		rounds++;
 		/* interval_link() */
 		atomic {
-			n = 0;
-			i = 0;
-			do
-			:: i < SECTIONS ->
-				if
-				:: inflight[i] ->
-#ifndef HIT
-					hit[i] = true;
-#endif
-					n++
-				:: else
-				fi;
-				i++
-			:: else -> break
-			od;
-#ifdef COUNT
-			n = 0;
-#endif
+			seq++;
+			birth = seq;
+			changed = seq;
 #ifdef INSERT_SEQ
 			invalidate_seq = seq + 1;
 #else
 			invalidate_seq = seq;
 #endif
-			nr_active = n;
 			pins = 0;
 			dead = false;
 			linked = true;
-			nr_intervals++;
-			ready = itree_ready
-		}
-		if
-		:: ready
-		:: else ->
-#ifndef SYNC
-			synchronize();
+			hull = true;
+			nr_active = 0;
+			i = 0;
+			do
+			:: i < SECTIONS ->
+				of(rounds - 1, i) = inside[i];
+#ifndef WAITER
+				if
+				:: inside[i] -> waiter[rounds - 1] = true; nr_active = 1
+				:: else
+				fi;
 #endif
-			itree_ready = true
-		fi;
+				i++
+			:: else -> break
+			od
+		}
 
 		do
 		:: mapped -> break
-		:: else ->
+		/* It may be removed before anything is mapped. */
+		:: !mapped && rounds == 1 -> break
+		:: !mapped ->
 			/* mmu_interval_read_begin() */
 #ifdef READ_BEGIN
 			s = invalidate_seq;
@@ -239,17 +253,22 @@ proctype subscriber()
 		 */
 		atomic { !owner -> secondary = 0 };
 		dead = true;
-		atomic {
 #ifndef PINS
-			(pins == 0);
+		(pins == 0);
 #endif
+		atomic {
 			linked = false;
-			nr_active = 0;
-			nr_intervals--;
+			/* Somebody else's may keep the hull as wide as it is. */
 			if
-			:: nr_intervals == 0 -> itree_ready = false
-			:: else
-			fi
+			:: hull = false
+			:: skip
+			fi;
+			seq++;
+			changed = seq;
+			nr_active = 0;
+#ifndef WAITER_GONE
+			waiter[rounds - 1] = false
+#endif
 		}
 	od
 }
@@ -258,9 +277,8 @@ init {
 	byte i;
 
 	atomic {
-		/* Somebody else's interval may be there already. */
 		if
-		:: nr_intervals = 1; itree_ready = true
+		:: hull = true
 		:: skip
 		fi;
 		run subscriber();

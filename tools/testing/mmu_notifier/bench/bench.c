@@ -1,0 +1,808 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What mm operations cost, with and without subscribers.  "bench ops" counts
+ * instructions (TSC ticks, under QEMU's -icount), the minimum over the repetitions;
+ * "bench wait" measures waiting in wall time; "bench memory" bytes.  A result is a
+ * line "= WHAT PHASE NUMBER"; bin/bench makes tables of them.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mnbench.h"
+
+#define PAGE		4096UL
+#define PAGES		1000
+#define HUGE		(2UL << 20)
+#define KVM_CREATE_VM	0xae01
+
+static char *mem;		/* PAGES, touched */
+static char *spot;		/* where the small operations happen: SPOT_PAGES */
+#define SPOT_PAGES	64
+static char *file_map;		/* a page of a file on ext4 */
+static char *private_map;	/* the same, private */
+static char *huge;
+static const char *phase = "none";
+static int has_module;
+
+static void die(const char *what)
+{
+	printf("bench: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static inline uint64_t tsc(void)
+{
+	uint32_t lo, hi;
+
+	asm volatile("lfence; rdtsc" : "=a"(lo), "=d"(hi) :: "memory");
+	return (uint64_t)hi << 32 | lo;
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000ULL + t.tv_nsec / 1000;
+}
+
+static void result(const char *what, uint64_t value)
+{
+	printf("= %s %s %llu\n", what, phase, (unsigned long long)value);
+	fflush(stdout);
+}
+
+static void *map(void *at, size_t size, int flags)
+{
+	char *p = mmap(at, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+
+	if (p == MAP_FAILED)
+		die("mmap");
+	return p;
+}
+
+static void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		die(path);
+	close(fd);
+}
+
+/* The minimum of @body, @n times; @before is not counted. */
+#define MEASURE(what, n, before, body) do {				\
+	uint64_t best = ~0ULL, took;					\
+	int round;							\
+									\
+	for (round = 0; round < (n); round++) {				\
+		before;							\
+		took = tsc();						\
+		body;							\
+		took = tsc() - took;					\
+		best = took < best ? took : best;			\
+	}								\
+	result(what, best);						\
+} while (0)
+
+static void touch(char *p, int pages)
+{
+	for (int i = 0; i < pages; i++)
+		((volatile char *)p)[i * PAGE] = i;
+}
+
+static void fork_exit(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(0);
+	if (pid < 0 || waitpid(pid, NULL, 0) != pid)
+		die("fork");
+}
+
+/* The one to which most goals refer, alone. */
+static void op_munmap(void)
+{
+	MEASURE("munmap", 300, map(spot, 16 * PAGE, MAP_FIXED); touch(spot, 1),
+		munmap(spot, 16 * PAGE));
+	map(spot, 16 * PAGE, MAP_FIXED);
+}
+
+static void op_mprotect(void)
+{
+	MEASURE("mprotect x2", 300, touch(spot, 1),
+		mprotect(spot, PAGE, PROT_READ);
+		mprotect(spot, PAGE, PROT_READ | PROT_WRITE));
+}
+
+static void op_cow(void)
+{
+	volatile char sink;
+
+	MEASURE("CoW fault", 300,
+		madvise(private_map, PAGE, MADV_DONTNEED); sink = *private_map,
+		*(volatile char *)private_map = 1);
+	(void)sink;
+}
+
+/* What passes single-page and range hooks, young hooks and the TLB's. */
+static void ops(void)
+{
+	int fd;
+
+	op_munmap();
+	op_mprotect();
+	MEASURE("mmap, touch, munmap of 1", 300, ,
+		map(spot, PAGE, MAP_FIXED); touch(spot, 1); munmap(spot, PAGE));
+	MEASURE("mmap, touch, munmap of 16", 100, ,
+		map(spot, 16 * PAGE, MAP_FIXED); touch(spot, 16); munmap(spot, 16 * PAGE));
+	map(spot, 16 * PAGE, MAP_FIXED);
+	MEASURE("MADV_DONTNEED", 300, touch(spot, 1), madvise(spot, PAGE, MADV_DONTNEED));
+	MEASURE("mremap", 100, touch(spot, 1),
+		if (mremap(spot, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+			   spot + 32 * PAGE) == MAP_FAILED)
+			die("mremap");
+		if (mremap(spot + 32 * PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+			   spot) == MAP_FAILED)
+			die("mremap"));
+	map(spot, SPOT_PAGES * PAGE, MAP_FIXED);
+	op_cow();
+	MEASURE("shared write, writeback", 30, ,
+		*(volatile char *)file_map += 1; msync(file_map, PAGE, MS_SYNC));
+	MEASURE("fork, exit", 30, touch(mem, PAGES), fork_exit());
+	MEASURE("fork, touch again", 20, ,
+		fork_exit(); touch(mem, 100));
+	MEASURE("swap out, in", 5, touch(mem, PAGES),
+		madvise(mem, PAGES * PAGE, MADV_PAGEOUT); touch(mem, PAGES));
+	fd = open("/proc/self/clear_refs", O_WRONLY);
+	if (fd < 0)
+		die("clear_refs");
+	MEASURE("soft-dirty clear", 20, touch(mem, PAGES),
+		if (write(fd, "4", 1) != 1)
+			die("clear_refs"));
+	close(fd);
+	MEASURE("THP split", 20,
+		map(huge, HUGE, MAP_FIXED); madvise(huge, HUGE, MADV_HUGEPAGE); touch(huge, 1),
+		madvise(huge, PAGE, MADV_DONTNEED));
+}
+
+static uint64_t number_in(const char *path)
+{
+	unsigned long long n = 0;
+	FILE *f = fopen(path, "r");
+
+	if (!f || fscanf(f, "%llu", &n) != 1)
+		die(path);
+	fclose(f);
+	return n;
+}
+
+/* ksmd merges 32 equal pages with each other; it runs while we let it. */
+static void op_ksm(void)
+{
+	uint64_t until;
+	int i;
+
+	write_file("/sys/kernel/mm/ksm/sleep_millisecs", "0");
+	write_file("/sys/kernel/mm/ksm/pages_to_scan", "1000");
+	MEASURE("KSM merge", 5,
+		write_file("/sys/kernel/mm/ksm/run", "2");
+		map(spot, 32 * PAGE, MAP_FIXED);
+		for (i = 0; i < 32; i++)
+			memset(spot + i * PAGE, 7, PAGE);
+		madvise(spot, 32 * PAGE, MADV_MERGEABLE),
+		until = number_in("/sys/kernel/mm/ksm/full_scans") + 3;
+		write_file("/sys/kernel/mm/ksm/run", "1");
+		while (number_in("/sys/kernel/mm/ksm/full_scans") < until)
+			sched_yield());
+	if (number_in("/sys/kernel/mm/ksm/pages_sharing") < 30)
+		die("ksmd did not merge");
+	write_file("/sys/kernel/mm/ksm/run", "2");
+	map(spot, SPOT_PAGES * PAGE, MAP_FIXED);
+}
+
+/* /dev/mnbench */
+
+static int open_device(void)
+{
+	int fd = open("/dev/mnbench", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		die("/dev/mnbench");
+	return fd;
+}
+
+/* False if these notifiers have no such kind. */
+static int try_add(int fd, struct mnbench_add *a)
+{
+	if (!ioctl(fd, MNBENCH_ADD, a))
+		return 1;
+	if (errno != EOPNOTSUPP)
+		die("MNBENCH_ADD");
+	return 0;
+}
+
+static int add(int fd, int kind, int nr, char *addr, size_t size, size_t stride)
+{
+	struct mnbench_add a = { .kind = kind, .nr = nr, .addr = (uintptr_t)addr,
+				 .size = size, .stride = stride };
+
+	return try_add(fd, &a);
+}
+
+/* Generations of MGLRU of the root cgroup: what is young moves to a new one. */
+static void lru_gen_age(void)
+{
+	char line[256], command[64];
+	unsigned long memcg = 0, seq = 0, last = 0;
+	FILE *f = fopen("/sys/kernel/debug/lru_gen", "r");
+
+	if (!f)
+		die("lru_gen");
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "memcg %lu", &memcg) == 1) {
+			if (last)
+				break;	/* the root comes first */
+		} else if (sscanf(line, " %lu %*u", &seq) == 1 && !strstr(line, "node")) {
+			last = seq;
+		}
+	}
+	fclose(f);
+	snprintf(command, sizeof(command), "+1 0 %lu 1 1", last);
+	write_file("/sys/kernel/debug/lru_gen", command);
+}
+
+static void op_age(int fd)
+{
+	write_file("/sys/kernel/mm/lru_gen/enabled", "y");
+	MEASURE("aging", 5, touch(mem, PAGES); ioctl(fd, MNBENCH_CALLS), lru_gen_age());
+	result("aging, calls", ioctl(fd, MNBENCH_CALLS));
+	write_file("/sys/kernel/mm/lru_gen/enabled", "n");
+}
+
+static void with(const char *name, int kind, int nr, char *addr, size_t size, size_t stride,
+		 int all)
+{
+	int fd = open_device();
+
+	phase = name;
+	if (add(fd, kind, nr, addr, size, stride)) {
+		if (all)
+			ops();
+		else
+			op_munmap(), op_mprotect(), op_cow();
+	}
+	close(fd);
+}
+
+/* Registration, in the module, on an mm of @nr VMAs. */
+static void registration(int nr)
+{
+	struct mnbench_add a = { .kind = MNBENCH_LIST, .nr = 1 };
+	struct mnbench_del d = { .nr = 1 };
+	static char name[32];
+	pid_t pid = fork();
+	int fd, i;
+
+	if (pid) {
+		int status;
+
+		if (waitpid(pid, &status, 0) != pid || status)
+			die("registration");
+		return;
+	}
+	/* Each of them with an anon_vma of its own: not adjacent. */
+	char *base = mmap(NULL, nr * 2 * PAGE, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (base == MAP_FAILED)
+		die("mmap");
+	munmap(base, nr * 2 * PAGE);
+	for (i = 0; i < nr; i++)
+		touch(map(base + i * 2 * PAGE, PAGE, MAP_FIXED), 1);
+
+	snprintf(name, sizeof(name), "%d_VMAs", nr);
+	phase = name;
+	fd = open_device();
+	try_add(fd, &a);
+	result("register, first", a.first);
+	try_add(fd, &a);
+	result("register, second", a.first);
+	a.nr = 98;
+	try_add(fd, &a);
+	result("register, hundredth", a.last);
+	a.kind = MNBENCH_INTERVAL;
+	a.nr = 1;
+	a.addr = (uintptr_t)base;
+	a.size = PAGE;
+	try_add(fd, &a);
+	result("interval insert, first beside a list subscriber", a.first);
+	ioctl(fd, MNBENCH_DEL, &d);
+	ioctl(fd, MNBENCH_DEL, &d);
+	result("unregister", d.first);
+	exit(0);
+}
+
+static pid_t elsewhere(void)
+{
+	int pipes[2];
+	char c;
+	pid_t pid;
+
+	if (pipe(pipes))
+		die("pipe");
+	pid = fork();
+	if (!pid) {
+		add(open_device(), MNBENCH_LIST, 1, NULL, 0, 0);
+		if (write(pipes[1], "", 1) != 1)
+			die("write");
+		pause();
+	}
+	if (read(pipes[0], &c, 1) != 1)
+		die("read");
+	close(pipes[0]);
+	close(pipes[1]);
+	return pid;
+}
+
+static void set_up(void)
+{
+	int fd, i;
+
+	/* Far from everything, so that it can be unmapped and mapped again there. */
+	spot = map((void *)0x100000000000, SPOT_PAGES * PAGE, MAP_FIXED);
+	mem = map((void *)0x200000000000, PAGES * PAGE, MAP_FIXED);
+	huge = map((void *)0x300000000000, HUGE, MAP_FIXED);
+	if (madvise(mem, PAGES * PAGE, MADV_NOHUGEPAGE))
+		die("MADV_NOHUGEPAGE");
+	for (i = 0; i < PAGES; i++)
+		memset(mem + i * PAGE, i, 16);
+	fd = open("/mnt/file", O_RDWR | O_CREAT, 0600);
+	if (fd < 0 || ftruncate(fd, 2 * PAGE))
+		die("/mnt/file");
+	file_map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	private_map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, PAGE);
+	if (file_map == MAP_FAILED || private_map == MAP_FAILED)
+		die("mmap");
+	has_module = !access("/dev/mnbench", F_OK);
+}
+
+static void bench_ops(void)
+{
+	int fd;
+	pid_t pid;
+
+	ops();
+	op_ksm();
+	if (!has_module)
+		return;
+
+	pid = elsewhere();
+	phase = "elsewhere";
+	ops();
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+
+	with("list_1", MNBENCH_LIST, 1, NULL, 0, 0, 1);
+	phase = "after_list_at_once";
+	op_munmap();
+	/* Longer than anything lingers. */
+	sleep(15);
+	phase = "after_list";
+	ops();
+	with("list_16", MNBENCH_LIST, 16, NULL, 0, 0, 1);
+	with("list_256", MNBENCH_LIST, 256, NULL, 0, 0, 1);
+	with("page_1", MNBENCH_PAGE, 1, NULL, 0, 0, 1);
+	/* One of them overlaps the spot. */
+	with("limited_256", MNBENCH_LIMITED, 256, spot - 100 * 16 * PAGE, 16 * PAGE,
+	     16 * PAGE, 1);
+	with("limited_1", MNBENCH_LIMITED, 1, spot, 16 * PAGE, 0, 1);
+	with("interval_miss", MNBENCH_INTERVAL, 1, mem, PAGE, 0, 1);
+	with("interval_miss_256", MNBENCH_INTERVAL, 256, spot - 128 * 64 * PAGE + 32 * PAGE,
+	     PAGE, 64 * PAGE, 0);
+	with("interval_hit", MNBENCH_INTERVAL, 1, spot, 16 * PAGE, 0, 1);
+	with("interval_256", MNBENCH_INTERVAL, 256, spot - 100 * 16 * PAGE, 16 * PAGE,
+	     16 * PAGE, 1);
+	sleep(15);
+	phase = "after_interval";
+	ops();
+
+	fd = open_device();
+	phase = "young";
+	add(fd, MNBENCH_YOUNG, 1, NULL, 0, 0);
+	op_age(fd);
+	close(fd);
+	fd = open_device();
+	phase = "age";
+	if (add(fd, MNBENCH_AGE, 1, NULL, 0, 0))
+		op_age(fd);
+	close(fd);
+
+	registration(10);
+	registration(1000);
+	registration(10000);
+	registration(65000);
+}
+
+static void bench_kvm(void)
+{
+	int kvm = open("/dev/kvm", O_RDWR), vm;
+
+	if (kvm < 0)
+		die("/dev/kvm");
+	phase = "no_vm";
+	ops();
+	vm = ioctl(kvm, KVM_CREATE_VM, 0);
+	if (vm < 0)
+		die("KVM_CREATE_VM");
+	phase = "vm";
+	ops();
+	close(vm);
+	sleep(15);
+	phase = "after_vm";
+	ops();
+}
+
+/* Waiting, in wall time. */
+
+static pid_t slow_process(int ms)
+{
+	int pipes[2], fd;
+	pid_t pid;
+	char c;
+
+	if (pipe(pipes))
+		die("pipe");
+	pid = fork();
+	if (!pid) {
+		fd = open_device();
+		add(fd, MNBENCH_SLOW, 1, spot, ms, 0);
+		touch(spot, 1);
+		if (write(pipes[1], "", 1) != 1)
+			die("write");
+		madvise(spot, PAGE, MADV_DONTNEED);
+		_exit(0);
+	}
+	if (read(pipes[0], &c, 1) != 1)
+		die("read");
+	close(pipes[0]);
+	close(pipes[1]);
+	/* It is asleep in its callback. */
+	usleep(50000);
+	return pid;
+}
+
+/* @slow: while a callback of another process sleeps. */
+static uint64_t unregister_us(int slow)
+{
+	int fd = open_device();
+	pid_t pid = 0;
+	uint64_t t;
+
+	add(fd, MNBENCH_LIST, 1, NULL, 0, 0);
+	if (slow)
+		pid = slow_process(1000);
+	t = now_us();
+	close(fd);
+	t = now_us() - t;
+	if (pid)
+		waitpid(pid, NULL, 0);
+	return t;
+}
+
+static uint64_t exit_us(int slow)
+{
+	int pipes[2], done[2];
+	pid_t pid = 0, c;
+	uint64_t t;
+	char b;
+
+	if (pipe(pipes) || pipe(done))
+		die("pipe");
+	c = fork();
+	if (!c) {
+		add(open_device(), MNBENCH_LIST, 1, NULL, 0, 0);
+		if (write(done[1], "", 1) != 1 || read(pipes[0], &b, 1) != 1)
+			die("pipe");
+		_exit(0);
+	}
+	if (read(done[0], &b, 1) != 1)
+		die("read");
+	if (slow)
+		pid = slow_process(1000);
+	t = now_us();
+	if (write(pipes[1], "", 1) != 1)
+		die("write");
+	waitpid(c, NULL, 0);
+	t = now_us() - t;
+	if (pid)
+		waitpid(pid, NULL, 0);
+	close(pipes[0]), close(pipes[1]), close(done[0]), close(done[1]);
+	return t;
+}
+
+static uint64_t close_vm_us(int slow)
+{
+	int kvm = open("/dev/kvm", O_RDWR), vm = ioctl(kvm, KVM_CREATE_VM, 0);
+	pid_t pid = 0;
+	uint64_t t;
+
+	if (vm < 0)
+		die("KVM_CREATE_VM");
+	if (slow)
+		pid = slow_process(1000);
+	t = now_us();
+	close(vm);
+	t = now_us() - t;
+	if (pid)
+		waitpid(pid, NULL, 0);
+	close(kvm);
+	return t;
+}
+
+static void median(const char *what, uint64_t (*fn)(int), int slow, int n)
+{
+	uint64_t v[32], x;
+	int i, j;
+
+	for (i = 0; i < n; i++) {
+		x = fn(slow);
+		for (j = i; j && v[j - 1] > x; j--)
+			v[j] = v[j - 1];
+		v[j] = x;
+	}
+	phase = slow ? "slow_callback_elsewhere" : "idle";
+	result(what, v[n / 2]);
+}
+
+static void many_vmas(int nr)
+{
+	char *base = mmap(NULL, nr * 2 * PAGE, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (base == MAP_FAILED)
+		die("mmap");
+	munmap(base, nr * 2 * PAGE);
+	for (int i = 0; i < nr; i++)
+		touch(map(base + i * 2 * PAGE, PAGE, MAP_FIXED), 1);
+}
+
+static void on_alarm(int sig)
+{
+	(void)sig;
+}
+
+/* 200 times under a timer's signal, 1 kHz, with 10,000 VMAs: how many fail? */
+static void under_signals(int vm)
+{
+	struct itimerval it = { { 0, 1000 }, { 0, 1000 } };
+	struct sigaction sa = { .sa_handler = on_alarm };
+	int i, fd, failed = 0, kvm = -1;
+	struct mnbench_add a = { .kind = MNBENCH_LIST, .nr = 1 };
+
+	many_vmas(10000);
+	if (vm)
+		kvm = open("/dev/kvm", O_RDWR);
+	sigaction(SIGALRM, &sa, NULL);
+	setitimer(ITIMER_REAL, &it, NULL);
+	for (i = 0; i < 200; i++) {
+		if (vm) {
+			fd = ioctl(kvm, KVM_CREATE_VM, 0);
+			failed += fd < 0;
+		} else {
+			fd = open("/dev/mnbench", O_RDWR);
+			failed += fd < 0 || ioctl(fd, MNBENCH_ADD, &a);
+		}
+		if (fd >= 0)
+			close(fd);
+	}
+	memset(&it, 0, sizeof(it));
+	setitimer(ITIMER_REAL, &it, NULL);
+	phase = "of_200";
+	result(vm ? "KVM_CREATE_VM under signals, failed" : "register under signals, failed",
+	       failed);
+}
+
+/* @n processes, each @rounds times: register and go, with 3,000 VMAs. */
+static uint64_t at_once(int n, int rounds)
+{
+	int pipes[2], i, j;
+	uint64_t t;
+
+	if (pipe(pipes))
+		die("pipe");
+	for (i = 0; i < n; i++) {
+		if (fork())
+			continue;
+		char c;
+		struct mnbench_add a = { .kind = MNBENCH_LIST, .nr = 1 };
+
+		many_vmas(3000);
+		close(pipes[1]);
+		if (read(pipes[0], &c, 1))
+			die("read");
+		for (j = 0; j < rounds; j++) {
+			int fd = open_device();
+
+			try_add(fd, &a);
+			close(fd);
+		}
+		_exit(0);
+	}
+	usleep(n * 1000000);
+	t = now_us();
+	close(pipes[0]);
+	close(pipes[1]);
+	while (wait(NULL) > 0)
+		;
+	return now_us() - t;
+}
+
+static void many_vms(void)
+{
+	int i, running = 0;
+	uint64_t t = now_us();
+
+	for (i = 0; i < 1000; i++) {
+		if (!fork()) {
+			int kvm = open("/dev/kvm", O_RDWR);
+			int vm = ioctl(kvm, KVM_CREATE_VM, 0);
+
+			_exit(vm < 0 ? 1 : (close(vm), 0));
+		}
+		if (++running == 64) {
+			int status;
+
+			wait(&status);
+			if (status)
+				die("KVM_CREATE_VM");
+			running--;
+		}
+	}
+	while (wait(NULL) > 0)
+		;
+	phase = "64_at_a_time";
+	result("1,000 processes with a VM each, us", now_us() - t);
+}
+
+static void bench_wait(void)
+{
+	int kvm = !access("/dev/kvm", F_OK);
+	uint64_t one, two;
+
+	/* So that what lingers is there for all. */
+	add(open_device(), MNBENCH_LIST, 1, NULL, 0, 0);
+	median("unregister, us", unregister_us, 0, 11);
+	median("unregister, us", unregister_us, 1, 5);
+	median("exit, us", exit_us, 0, 11);
+	median("exit, us", exit_us, 1, 5);
+	if (kvm) {
+		median("closing a VM, us", close_vm_us, 0, 11);
+		median("closing a VM, us", close_vm_us, 1, 5);
+	}
+	one = at_once(1, 50);
+	two = at_once(2, 50);
+	phase = "2_of_1";
+	result("registrations at once, percent of one", two * 100 / one);
+	if (!fork()) {
+		under_signals(0);
+		_exit(0);
+	}
+	wait(NULL);
+	if (kvm) {
+		if (!fork()) {
+			under_signals(1);
+			_exit(0);
+		}
+		wait(NULL);
+		many_vms();
+	}
+}
+
+/* Memory. */
+
+static uint64_t used(void)
+{
+	char line[128];
+	unsigned long long n, sum = 0;
+	FILE *f = fopen("/proc/meminfo", "r");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "Slab: %llu", &n) == 1 ||
+		    sscanf(line, "Percpu: %llu", &n) == 1)
+			sum += n;
+	fclose(f);
+	return sum * 1024;
+}
+
+/* What @nr subscribers in each of 200 processes take, by process, but for @base. */
+static uint64_t memory(int kind, int nr, uint64_t base)
+{
+	enum { PROCESSES = 200 };
+	pid_t pid[PROCESSES];
+	uint64_t before, after;
+	int go[2], done[2], i;
+	char c;
+
+	if (pipe(go) || pipe(done))
+		die("pipe");
+	for (i = 0; i < PROCESSES; i++) {
+		pid[i] = fork();
+		if (pid[i])
+			continue;
+		int fd = open_device();
+
+		if (write(done[1], "", 1) != 1 || read(go[0], &c, 1) != 1)
+			die("pipe");
+		add(fd, kind, nr, spot, PAGE, PAGE);
+		if (write(done[1], "", 1) != 1)
+			die("write");
+		pause();
+	}
+	for (i = 0; i < PROCESSES; i++)
+		if (read(done[0], &c, 1) != 1)
+			die("read");
+	sleep(1);
+	before = used();
+	for (i = 0; i < PROCESSES; i++)
+		if (write(go[1], "", 1) != 1 || read(done[0], &c, 1) != 1)
+			die("pipe");
+	after = used();
+	for (i = 0; i < PROCESSES; i++) {
+		kill(pid[i], SIGKILL);
+		waitpid(pid[i], NULL, 0);
+	}
+	close(go[0]), close(go[1]), close(done[0]), close(done[1]);
+	sleep(3);
+	return after > before + base * PROCESSES ?
+	       (after - before) / PROCESSES - base : 0;
+}
+
+static void bench_memory(void)
+{
+	uint64_t one;
+
+	memory(MNBENCH_LIST, 1, 0);
+	phase = "list";
+	one = memory(MNBENCH_LIST, 1, 0);
+	result("bytes, first", one);
+	result("bytes, 16 further", memory(MNBENCH_LIST, 17, one));
+	phase = "interval";
+	one = memory(MNBENCH_INTERVAL, 1, 0);
+	result("bytes, first", one);
+	result("bytes, 16 further", memory(MNBENCH_INTERVAL, 17, one));
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "";
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	set_up();
+	if (!strcmp(what, "ops"))
+		bench_ops();
+	else if (!strcmp(what, "kvm"))
+		bench_kvm();
+	else if (!strcmp(what, "wait"))
+		bench_wait();
+	else if (!strcmp(what, "memory"))
+		bench_memory();
+	else
+		die("bench ops|kvm|wait|memory");
+	return 0;
+}
