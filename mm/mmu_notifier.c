@@ -276,7 +276,7 @@ static struct lockdep_map section_map =
  * subscriber's structure is published, and registration waits for who has not
  * seen it, with the locks.
  */
-DEFINE_STATIC_KEY_FALSE(mmu_notifier_key);
+struct static_key_false mmu_notifier_key = STATIC_KEY_FALSE_INIT;
 EXPORT_SYMBOL_GPL(mmu_notifier_key);
 
 /* Structures, plus 1 for disarm_work while it waits; 0: the key is off. */
@@ -340,7 +340,7 @@ static int arm_get_locked(void)
 			return -EINTR;
 		if (++tries == ARM_TRIES)
 			return -EAGAIN;
-		msleep(1);
+		fsleep(1000);
 	}
 	arm();
 	cpus_read_unlock();
@@ -794,10 +794,13 @@ static void table_fill(struct sub_table *t,
 		unlimited += !sub_is_limited(sub);
 		t->has_page |= !!sub->ops->invalidate_page;
 	}
-	t->start = t->start_stop = (void *)(t + 1);
-	t->end = t->end_stop = (void *)(t->start + unlimited);
-	t->sub = t->sub_stop = (void *)(t->end + unlimited);
+	t->start = (void *)(t + 1);
+	t->end = (void *)(t->start + unlimited);
+	t->sub = (void *)(t->end + unlimited);
 	t->limited = (void *)(t->sub + unlimited);
+	t->start_stop = t->start;
+	t->end_stop = t->end;
+	t->sub_stop = t->sub;
 
 	hlist_for_each_entry(sub, &subs->list, hlist)
 		if (sub_is_limited(sub))
@@ -822,8 +825,10 @@ static void table_fill(struct sub_table *t,
 
 	if (t->nr_limited > 1)
 		sort(t->limited, t->nr_limited, sizeof(*l), limited_cmp, NULL);
-	for (l = t->limited; l < t->limited + t->nr_limited; l++)
-		l->reach = reach = max(reach, l->last);
+	for (l = t->limited; l < t->limited + t->nr_limited; l++) {
+		reach = max(reach, l->last);
+		l->reach = reach;
+	}
 }
 
 /* Which hooks outside sections somebody listens to. */
@@ -1189,8 +1194,7 @@ static void table_start(struct sub_table *t,
 	}
 }
 
-static void table_end(struct sub_table *t,
-			       struct mmu_notifier_range *range)
+static void table_end(struct sub_table *t, struct mmu_notifier_range *range)
 {
 	struct end_call *call = t->end, *stop = t->end_stop;
 	struct limited *l;
@@ -1260,9 +1264,6 @@ itree_next(struct mmu_interval_notifier *mni,
 						   range->end - 1));
 }
 
-#define itree_for_each(mni, subs, range)				\
-	for (mni = itree_first(subs, range); mni; mni = itree_next(mni, range))
-
 static void hull_update(struct mmu_notifier_subscriptions *subs)
 {
 	struct rb_node *first = rb_first_cached(&subs->itree);
@@ -1280,8 +1281,9 @@ static void hull_update(struct mmu_notifier_subscriptions *subs)
 	WRITE_ONCE(subs->hull_last, last);
 }
 
-static __always_inline bool itree_call(struct mmu_interval_notifier *mni,
-				const struct mmu_notifier_range *range)
+static __always_inline bool
+itree_call(struct mmu_interval_notifier *mni,
+	   const struct mmu_notifier_range *range)
 {
 	bool ok;
 
@@ -1313,7 +1315,8 @@ static void itree_end(struct mmu_notifier_subscriptions *subs,
 	if (likely(mni != SEVERAL_HITS && subs->changed < range->seq)) {
 		wake = interval_less(mni);
 	} else {
-		itree_for_each(mni, subs, range)
+		for (mni = itree_first(subs, range); mni;
+		     mni = itree_next(mni, range))
 			if (mni->birth < range->seq)
 				wake |= interval_less(mni);
 	}
@@ -1332,8 +1335,9 @@ static void interval_unpin(struct mmu_notifier_subscriptions *subs,
 		wake_up_all(&subs->wait);
 }
 
-static __always_inline int itree_start(struct mmu_notifier_subscriptions *subs,
-				struct mmu_notifier_range *range)
+static __always_inline int
+itree_start(struct mmu_notifier_subscriptions *subs,
+	    struct mmu_notifier_range *range)
 {
 	struct mmu_interval_notifier *mni, *next;
 	bool ok = true;
@@ -1409,8 +1413,8 @@ static void section_exit(struct mmu_notifier_range *range)
 }
 
 /* noinline, here and below: not to burden who has nobody to call. */
-static noinline __noclone int plain_start(struct mmu_notifier_range *range,
-				struct sub_table *t)
+static noinline __noclone int
+plain_start(struct mmu_notifier_range *range, struct sub_table *t)
 {
 	struct start_call *call = t->start, *stop = t->start_stop;
 	int ret;
@@ -1436,8 +1440,9 @@ static noinline __noclone void plain_end(struct mmu_notifier_range *range)
 }
 
 /* With intervals, limited subscribers, single pages, without blocking. */
-static noinline __noclone int look_start(struct mmu_notifier_range *range,
-			       struct mmu_notifier_subscriptions *subs)
+static noinline __noclone int
+look_start(struct mmu_notifier_range *range,
+	   struct mmu_notifier_subscriptions *subs)
 {
 	int ret = 0;
 
@@ -1466,11 +1471,9 @@ static noinline __noclone void look_end(struct mmu_notifier_range *range)
 	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
 	if (range->hit)
 		itree_end(range->subscriptions, range);
-	if (range->calls == CALLS_INTERVALS)
-		/* No more. */;
-	else if (mmu_notifier_range_blockable(range))
+	if (range->calls == CALLS_LOOK && mmu_notifier_range_blockable(range))
 		table_end(range->table, range);
-	else
+	else if (range->calls == CALLS_LOOK)
 		table_end_nonblock(range->table, range, NULL);
 	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
 	section_exit(range);
@@ -2394,5 +2397,6 @@ static int __init mmu_notifier_init(void)
 			   SLAB_HWCACHE_ALIGN | SLAB_ACCOUNT | SLAB_PANIC);
 	return 0;
 }
+
 /* Before there is a task that could have a subscriber. */
 core_initcall(mmu_notifier_init);

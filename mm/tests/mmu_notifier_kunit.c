@@ -2218,8 +2218,9 @@ static const struct story cost_stories[] = {
 	{ "limited_refuses", ":Ad :An +A {3! A- {4 ]4 {6 ]6 -A A*" },
 	{ "limited_ends_those_before", "+B :Ad :An +A {3! B( A- B) {4 B( ]4 B) -B B* -A A*" },
 	{ "limited_among_others",
-	  ":Ad +A +B :CD +C [3 B( A( ]3 B) A) [4 B( C( ]4 B) C) [2 B( C( ]2 B) C) [1 B( A( ]1 B) A) -A A* [3 B( ]3 B) -C C* -B B*" },
-	{ "limited_sorted", ":AD +A :Bd +B [1 B( ]1 B) [4 A( ]4 A) [3 B( ]3 B) -A A* [4 ]4 [3 B( ]3 B) -B B*" },
+	  ":Ad +A +B :CD +C [3 B( A( ]3 B) A) [2 B( C( ]2 B) C) -A A* [3 B( ]3 B) -C C* -B B*" },
+	{ "limited_sorted",
+	  ":AD +A :Bd +B [1 B( ]1 B) [4 A( ]4 A) [3 B( ]3 B) -A A* [4 ]4 [3 B( ]3 B) -B B*" },
 	{ "limited_page", ":Ad :Ap +A :Bp +B [5 .5 B. ]5 -A A* -B B*" },
 	{ "limited_young", ":Ad :Af :Ay +A f0 c0 t0 -A A*" },
 	{ "limited_joins", "+B :Ad [3 B( +A& +A? ]3 B) +A; [3 B( A( ]3 B) A) -A A* -B B*" },
@@ -2256,9 +2257,12 @@ static void cost_age(struct kunit *test)
 		age.start = ADDR(shift);
 		age.flags = i & 1 ? MMU_NOTIFIER_AGE_CLEAR : 0;
 		asked = prandom_u32_state(&rnd) & GENMASK_ULL(age.nr - 1, 0);
-		single.young = was[0] = (u64)prandom_u32_state(&rnd) << shift;
-		batch.young = was[1] = (u64)prandom_u32_state(&rnd) << shift;
-		single.calls = batch.calls = 0;
+		was[0] = (u64)prandom_u32_state(&rnd) << shift;
+		was[1] = (u64)prandom_u32_state(&rnd) << shift;
+		single.young = was[0];
+		batch.young = was[1];
+		single.calls = 0;
+		batch.calls = 0;
 		bitmap_from_u64(ask, asked);
 		bitmap_zero(young, 64);
 		mmu_notifier_age(c->mm[0], &age);

@@ -148,9 +148,9 @@ static void ops(void)
 
 	op_munmap();
 	op_mprotect();
-	MEASURE("mmap, touch, munmap of 1", 300, ,
+	MEASURE("mmap, touch, munmap of 1", 300, {},
 		map(spot, PAGE, MAP_FIXED); touch(spot, 1); munmap(spot, PAGE));
-	MEASURE("mmap, touch, munmap of 16", 100, ,
+	MEASURE("mmap, touch, munmap of 16", 100, {},
 		map(spot, 16 * PAGE, MAP_FIXED); touch(spot, 16); munmap(spot, 16 * PAGE));
 	map(spot, 16 * PAGE, MAP_FIXED);
 	MEASURE("MADV_DONTNEED", 300, touch(spot, 1), madvise(spot, PAGE, MADV_DONTNEED));
@@ -163,10 +163,10 @@ static void ops(void)
 			die("mremap"));
 	map(spot, SPOT_PAGES * PAGE, MAP_FIXED);
 	op_cow();
-	MEASURE("shared write, writeback", 30, ,
+	MEASURE("shared write, writeback", 30, {},
 		*(volatile char *)file_map += 1; msync(file_map, PAGE, MS_SYNC));
 	MEASURE("fork, exit", 30, touch(mem, PAGES), fork_exit());
-	MEASURE("fork, touch again", 20, ,
+	MEASURE("fork, touch again", 20, {},
 		fork_exit(); touch(mem, 100));
 	MEASURE("swap out, in", 5, touch(mem, PAGES),
 		madvise(mem, PAGES * PAGE, MADV_PAGEOUT); touch(mem, PAGES));

@@ -28,9 +28,9 @@ struct sub {
 	unsigned int ms;
 };
 
-/* An open file; @mutex protects the rest. */
+/* An open file. */
 struct bench {
-	struct mutex mutex;
+	struct mutex mutex;	/* the rest */
 	struct mm_struct *mm;
 	unsigned int nr;
 	struct sub *subs[MAX_SUBS];

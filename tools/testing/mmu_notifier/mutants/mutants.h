@@ -193,6 +193,18 @@ static inline void mutant_tlbs(unsigned int site, struct mm_struct *mm,
 	mmu_notifier_arch_invalidate_secondary_tlbs(mm, start, end);
 }
 
+static inline bool mutant_ages(unsigned int site, struct mm_struct *mm)
+{
+	return !mutant_drops(site) && mmu_notifier_ages(mm);
+}
+
+static inline void mutant_age(unsigned int site, struct mm_struct *mm,
+			      struct mmu_notifier_age *age)
+{
+	if (!mutant_drops(site))
+		mmu_notifier_age(mm, age);
+}
+
 /* Macros: mm/internal.h, which has the real ones, comes later. */
 #define mutant_ptep_clear_young_notify(site, vma, addr, ptep)		\
 	(mutant_drops(site) ? ptep_test_and_clear_young(vma, addr, ptep) : \
