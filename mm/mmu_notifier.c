@@ -220,8 +220,8 @@ struct mmu_notifier_subscriptions {
 	struct mm_struct *mm;
 	struct rb_root_cached itree;
 	unsigned int nr_intervals;
-	unsigned long seq;
-	unsigned long changed;
+	u64 seq;
+	u64 changed;
 	struct list_head waiters;
 	wait_queue_head_t wait;
 	struct task_struct *releaser;
@@ -406,12 +406,14 @@ static noinline void subscriptions_left(struct mmu_notifier_subscriptions *subs,
 			continue;
 		list_del_init(&w->list);
 		if (w->mni) {
+			w->mni->waiter = NULL;
 			WRITE_ONCE(w->mni->active, w->mni->active - 1);
 			wake_up_all(&subs->wait);
 		}
+		/* What is completed is on its owner's stack, and gone. */
 		if (w->done)
 			complete(w->done);
-		if (w->free)
+		else if (w->free)
 			kfree(w);
 	}
 	/* Under the lock: subscriptions_retire() frees it thereafter. */
@@ -529,17 +531,16 @@ static void watchdog_report(struct mmu_notifier_subscriptions *subs,
 	rcu_read_unlock();
 	pr_warn("mmu_notifier: a section in mm %p (pid %d) is open for %u ms\n",
 		subs->mm, pid, jiffies_to_msecs(since));
-	watchdog_find_callback();
 }
 
 static void watchdog_look(struct work_struct *work)
 {
 	unsigned int ms = READ_ONCE(mmu_notifier_watchdog_ms);
 	struct mmu_notifier_subscriptions *subs;
+	bool late, any = false;
 
 	mutex_lock(&watched_mutex);
 	list_for_each_entry(subs, &watched, watched) {
-		bool late;
 
 		spin_lock(&subs->lock);
 		/* Open since the last look?  Else those that are now. */
@@ -551,11 +552,15 @@ static void watchdog_look(struct work_struct *work)
 		spin_unlock(&subs->lock);
 		if (late)
 			watchdog_report(subs, jiffies - subs->watch_since);
+		any |= late;
 	}
 	if (!list_empty(&watched) && ms)
 		queue_delayed_work(system_unbound_wq, &watchdog_work,
 				   msecs_to_jiffies(ms));
 	mutex_unlock(&watched_mutex);
+	/* Once for all, and with nobody waiting for the mutex. */
+	if (any)
+		watchdog_find_callback();
 }
 
 static void watchdog_add(struct mmu_notifier_subscriptions *subs)
@@ -601,6 +606,7 @@ static void subscriptions_sync(struct mmu_notifier_subscriptions *subs)
 		if (wait_for_completion_timeout(&done, left))
 			break;
 		watchdog_report(subs, jiffies - begin);
+		watchdog_find_callback();
 	}
 }
 
@@ -686,13 +692,6 @@ subscriptions_alloc(struct mm_struct *mm)
 	INIT_RCU_WORK(&subs->retire, subscriptions_retire);
 	watchdog_add(subs);
 	return subs;
-}
-
-/* It was never published. */
-static void subscriptions_drop(struct mmu_notifier_subscriptions *subs)
-{
-	watchdog_del(subs);
-	subscriptions_free(subs);
 }
 
 /* Count one more subscriber; NULL if there is nothing it could join yet. */
@@ -866,8 +865,7 @@ static void subs_publish_pointer(struct mmu_notifier_subscriptions *subs)
 
 /*
  * Make a new structure known, and wait for the sections that did not know it.
- * On failure (-EINTR, a fatal signal) it stays known: the caller takes its
- * subscriber out again like any other.
+ * On failure (-EINTR, a fatal signal) it stays known: the caller puts it.
  */
 static int subscriptions_publish(struct mmu_notifier_subscriptions *subs,
 				 struct mm_struct *mm)
@@ -902,13 +900,14 @@ static void table_free(struct sub_table *t)
 static bool subs_lock_with_table(struct mmu_notifier_subscriptions *subs,
 				 int more, struct sub_table **table, gfp_t gfp)
 {
-	unsigned int nr;
+	long nr;
 
 	*table = NULL;
 	for (;;) {
 		spin_lock(&subs->lock);
-		nr = subs->nr_list + more;
-		if (!nr || (*table && (*table)->capacity >= nr))
+		/* Exit may have emptied the list: then it is -1. */
+		nr = (long)subs->nr_list + more;
+		if (nr <= 0 || (*table && (*table)->capacity >= nr))
 			return true;
 		spin_unlock(&subs->lock);
 
@@ -922,19 +921,21 @@ static bool subs_lock_with_table(struct mmu_notifier_subscriptions *subs,
 /*
  * The list has changed: from now on sections find @new, which has room for it.
  * Returns what those in flight may have, to be freed after subscriptions_sync().
+ * @unused is @new if nobody is left, to be freed outside the lock.
  */
 static struct sub_table *
 subs_replace_table(struct mmu_notifier_subscriptions *subs,
-		   struct sub_table *new)
+		   struct sub_table *new, struct sub_table **unused)
 {
 	struct sub_table *old = subs->table;
 
 	lockdep_assert_held(&subs->lock);
 
+	*unused = NULL;
 	if (subs->nr_list) {
 		table_fill(new, subs);
 	} else {
-		kvfree(new);
+		*unused = new;
 		new = &no_table;
 	}
 	/* Pairs with READ_ONCE() in subs_table(), which depends on it. */
@@ -965,24 +966,23 @@ static void sub_unlink(struct mmu_notifier_subscriptions *subs,
 static void sub_leave(struct mmu_notifier_subscriptions *subs,
 		      struct mmu_notifier *sub, struct mm_struct *remains)
 {
+	struct sub_table *table, *unused, *old = &no_table;
 	struct mm_struct *mm = sub->mm;
-	struct sub_table *table = &no_table;
 
-	/* Who leaves cannot be refused.  The dead mm's were taken out. */
-	spin_lock(&subs->lock);
-	if (!hlist_unhashed(&sub->hlist)) {
-		spin_unlock(&subs->lock);
-		subs_lock_with_table(subs, -1, &table, GFP_KERNEL | __GFP_NOFAIL);
-	}
+	/* Who leaves cannot be refused. */
+	subs_lock_with_table(subs, -1, &table, GFP_KERNEL | __GFP_NOFAIL);
+	unused = table;
+	/* The dead mm's were taken out. */
 	if (!hlist_unhashed(&sub->hlist)) {
 		sub_unlink(subs, sub);
-		table = subs_replace_table(subs, table);
+		old = subs_replace_table(subs, table, &unused);
 	}
 	spin_unlock(&subs->lock);
+	kvfree(unused);
 
 	/* It sees the end of each section whose start it saw. */
 	subscriptions_sync(subs);
-	table_free(table);
+	table_free(old);
 
 	sub->users = 0;
 	sub->mm = remains;
@@ -1694,8 +1694,8 @@ void __mmu_notifier_release(struct mm_struct *mm)
 	struct mmu_notifier_subscriptions *subs;
 	struct mmu_notifier_range range;
 	struct mmu_notifier *sub;
+	struct sub_table *table, *unused;
 	struct hlist_node *next;
-	struct sub_table *table;
 	bool idle;
 	u64 entered;
 
@@ -1743,7 +1743,7 @@ again:
 	}
 	hlist_for_each_entry_safe(sub, next, &subs->list, hlist)
 		sub_unlink(subs, sub);
-	table = subs_replace_table(subs, NULL);
+	table = subs_replace_table(subs, NULL, &unused);
 	spin_unlock(&subs->lock);
 	WRITE_ONCE(subs->releaser, NULL);
 	subscriptions_exit(subs, entered);
@@ -1805,52 +1805,61 @@ static void sub_limit(struct mmu_notifier *sub, unsigned long start,
 	sub->events = events;
 }
 
+/*
+ * What a subscriber joins, with the key on and mmap_lock held for writing.  A new one
+ * is published while nobody is in it, so that the locks are not waited for while
+ * somebody may be called already, who perhaps waits for the caller.
+ */
+static struct mmu_notifier_subscriptions *subscriptions_get(struct mm_struct *mm)
+{
+	struct mmu_notifier_subscriptions *subs;
+	int ret;
+
+	subs = subscriptions_tryget(mm);
+	if (subs)
+		return subs;
+	subs = subscriptions_alloc(mm);
+	if (!subs)
+		return ERR_PTR(-ENOMEM);
+	ret = subscriptions_publish(subs, mm);
+	if (ret) {
+		subscriptions_put(subs);
+		return ERR_PTR(ret);
+	}
+	return subs;
+}
+
 /* With the key on, and mmap_lock held for writing. */
 static int sub_register(struct mmu_notifier *sub, struct mm_struct *mm)
 {
+	struct sub_table *table, *unused, *old;
 	struct mmu_notifier_subscriptions *subs;
-	struct sub_table *table, *old = &no_table;
-	bool first;
-	int ret = 0;
 
-	subs = subscriptions_tryget(mm);
-	first = !subs;
-	if (first)
-		subs = subscriptions_alloc(mm);
-	if (!subs)
-		return -ENOMEM;
-
+	subs = subscriptions_get(mm);
+	if (IS_ERR(subs))
+		return PTR_ERR(subs);
 	if (!subs_lock_with_table(subs, 1, &table, GFP_KERNEL_ACCOUNT)) {
-		ret = -ENOMEM;
-	} else if (WARN_ON_ONCE(sub_is_linked(subs, sub))) {
+		subscriptions_put(subs);
+		return -ENOMEM;
+	}
+	if (WARN_ON_ONCE(sub_is_linked(subs, sub))) {
 		spin_unlock(&subs->lock);
 		kvfree(table);
-		ret = -EBUSY;
-	} else {
-		mmgrab(mm);
-		sub->mm = mm;
-		sub->users = 1;
-		sub->release = RELEASE_TO_CALL;
-		hlist_add_head(&sub->hlist, &subs->list);
-		subs->nr_list++;
-		old = subs_replace_table(subs, table);
-		spin_unlock(&subs->lock);
-	}
-	if (ret && first)
-		subscriptions_drop(subs);
-	else if (ret)
 		subscriptions_put(subs);
-	if (ret)
-		return ret;
+		return -EBUSY;
+	}
+	mmgrab(mm);
+	sub->mm = mm;
+	sub->users = 1;
+	sub->release = RELEASE_TO_CALL;
+	hlist_add_head(&sub->hlist, &subs->list);
+	subs->nr_list++;
+	old = subs_replace_table(subs, table, &unused);
+	spin_unlock(&subs->lock);
 
-	if (first)
-		ret = subscriptions_publish(subs, mm);
-	else
-		subscriptions_sync(subs);
+	subscriptions_sync(subs);
 	table_free(old);
-	if (ret)
-		sub_leave(subs, sub, NULL);
-	return ret;
+	return 0;
 }
 
 /**
@@ -2061,9 +2070,9 @@ static void subscriptions_update(struct work_struct *work)
 {
 	struct mmu_notifier_subscriptions *subs =
 		container_of(work, struct mmu_notifier_subscriptions, update);
+	struct sub_table *table, *unused;
 	struct mmu_notifier *sub;
 	struct hlist_node *next;
-	struct sub_table *table;
 	struct mm_struct *mm;
 	HLIST_HEAD(gone);
 	int idx;
@@ -2075,8 +2084,9 @@ static void subscriptions_update(struct work_struct *work)
 		kvfree(table);
 		return;
 	}
-	table = subs_replace_table(subs, table);
+	table = subs_replace_table(subs, table, &unused);
 	spin_unlock(&subs->lock);
+	kvfree(unused);
 
 	subscriptions_sync(subs);
 	table_free(table);
@@ -2183,6 +2193,7 @@ static int interval_link(struct mmu_notifier_subscriptions *subs,
 	hull_update(subs);
 	/* Whoever is inside may have found a smaller hull. */
 	mni->active = waiter_begin(subs, w);
+	mni->waiter = mni->active ? w : NULL;
 	if (mni->active)
 		w = NULL;
 	spin_unlock(&subs->lock);
@@ -2246,18 +2257,16 @@ int mmu_interval_notifier_insert_locked(struct mmu_interval_notifier *interval_s
 	ret = arm_get_locked();
 	if (ret)
 		return ret;
-	subs = subscriptions_alloc(mm);
+	subs = subscriptions_get(mm);
 	arm_put();
-	if (!subs)
-		return -ENOMEM;
-	ret = interval_link(subs, interval_sub, mm, start, length, ops);
-	if (ret) {
-		subscriptions_drop(subs);
-		return ret;
+	if (IS_ERR(subs)) {
+		ret = PTR_ERR(subs);
+	} else {
+		ret = interval_link(subs, interval_sub, mm, start, length, ops);
+		if (ret)
+			subscriptions_put(subs);
 	}
-	ret = subscriptions_publish(subs, mm);
 	if (ret) {
-		mmu_interval_notifier_remove(interval_sub);
 		/* Some owners go by these, to see whether it is inserted. */
 		interval_sub->mm = NULL;
 		interval_sub->interval_tree.start = 0;
@@ -2328,7 +2337,6 @@ void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub)
 {
 	struct mm_struct *mm = interval_sub->mm;
 	struct mmu_notifier_subscriptions *subs = subscriptions_of(mm);
-	struct section_waiter *w;
 
 	might_sleep();
 
@@ -2345,9 +2353,9 @@ void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub)
 	interval_tree_remove(&interval_sub->interval_tree, &subs->itree);
 	subs->nr_intervals--;
 	hull_update(subs);
-	list_for_each_entry(w, &subs->waiters, list)
-		if (w->mni == interval_sub)
-			w->mni = NULL;
+	/* It stays queued: its last section looks for it. */
+	if (interval_sub->waiter)
+		interval_sub->waiter->mni = NULL;
 	spin_unlock(&subs->lock);
 
 	subscriptions_put(subs);

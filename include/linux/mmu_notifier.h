@@ -22,6 +22,7 @@ struct mmu_notifier;
 struct mmu_notifier_age;
 struct mmu_notifier_range;
 struct limited;
+struct section_waiter;
 struct mmu_notifier_subscriptions;
 struct sub_table;
 
@@ -274,6 +275,7 @@ struct mmu_interval_notifier_ops {
  *	that were when it was inserted
  * @pins: private; walkers inside @ops->invalidate
  * @birth: private; when it was inserted
+ * @waiter: private; for the sections that were open then
  */
 struct mmu_interval_notifier {
 	struct interval_tree_node interval_tree;
@@ -282,7 +284,8 @@ struct mmu_interval_notifier {
 	unsigned long invalidate_seq;
 	unsigned int active;
 	atomic_t pins;
-	unsigned long birth;
+	u64 birth;
+	struct section_waiter *waiter;
 };
 
 #ifdef CONFIG_MMU_NOTIFIER
@@ -332,7 +335,7 @@ struct mmu_notifier_range {
 	struct sub_table *table;
 	struct limited *limited;
 	struct mmu_interval_notifier *hit;
-	unsigned long seq;
+	u64 seq;
 	u64 entered;
 	u8 calls;
 };

@@ -1324,41 +1324,56 @@ static const struct story pairing_stories[] = {
 	 *	takes a lock
 	 *	start: nobody
 	 *				register: waits for the lock
-	 *	start, end: A
+	 *	start, end: nobody
 	 *	end: nobody
 	 *	drops the lock
 	 *				registered
+	 *	start, end: A
 	 *
 	 * No section knows of the first one: it waits for the locks that they
-	 * are under.  Until it has mmap_lock it is not known itself.
+	 * are under.  Nobody is called before that: who is, may wait for A.
 	 */
-	{ "register_mmap_lock", "M L0 [1 +A& s ]1 +A? U0 +A;" },
+	{ "register_mmap_lock", "M L0 [1 +A& s ]1 +A? U0 +A; s A( A)" },
 #ifdef CONFIG_PER_VMA_LOCK
-	{ "register_vma_lock", "M L1 [1 +A& s A( A) ]1 +A? U1 +A;" },
+	{ "register_vma_lock", "M L1 [1 +A& s ]1 +A? U1 +A; s A( A)" },
 #endif
-	{ "register_file_rmap", "M L2 [1 +A& s A( A) ]1 +A? U2 +A;" },
-	{ "register_anon_rmap", "M L3 [1 +A& s A( A) ]1 +A? U3 +A;" },
+	{ "register_file_rmap", "M L2 [1 +A& s ]1 +A? U2 +A; s A( A)" },
+	{ "register_anon_rmap", "M L3 [1 +A& s ]1 +A? U3 +A; s A( A)" },
+	/*
+	 *	takes a lock
+	 *				register: waits for the lock
+	 *	start: nobody
+	 *	drops the lock
+	 *				waits for the section
+	 *	end: nobody
+	 *				registered
+	 *
+	 * A section that has found the mm's first subscriptions, but not A.
+	 */
+	{ "register_file_rmap_open", "M L2 +A& [1 U2 +A? ]1 +A; s A( A)" },
+	{ "register_anon_rmap_open", "M L3 +A& [1 U3 +A? ]1 +A; s A( A)" },
+	{ "insert_file_rmap_open", "M L2 +a& [1 U2 +a; ?a& ]1 ?a; s a(" },
 	/*
 	 *	the VM			A			B
 	 *
 	 *	takes a lock
 	 *				register: waits
 	 *							register: waits
-	 *	start: A
-	 *				is killed, waits
-	 *	end: A
+	 *	start: nobody
+	 *				is killed
 	 *				-EINTR
 	 *							waits
+	 *	end: nobody
 	 *	drops the lock
 	 *							registered
 	 *
-	 * A has seen a start, so it stays for the end; and its failure does not
-	 * take B with it.
+	 * The section outlives the subscriptions that it is counted in; and A's
+	 * failure does not take B with it.
 	 */
 	{ "killed_file_rmap",
-	  "M L2 +A& +B& [1 A( kA +A? ]1 A) +A# +B? U2 +B; s B( B)", -EINTR },
+	  "M L2 +A& +B& [1 kA +A# +B? ]1 +B? U2 +B; s B( B)", -EINTR },
 	{ "killed_anon_rmap",
-	  "M L3 +A& +B& [1 A( kA +A? ]1 A) +A# +B? U3 +B; s B( B)", -EINTR },
+	  "M L3 +A& +B& [1 kA +A# +B? ]1 +B? U3 +B; s B( B)", -EINTR },
 
 	/*
 	 *	the VM			A

@@ -22,7 +22,7 @@
  * BROKEN LATE_WAITER: a waiter is queued after the lock was dropped
  * BROKEN PUBLISH: the locks are passed before the structure is published
  * BROKEN PASS: they are not passed at all
- * BROKEN SYNC: a later registration does not wait
+ * BROKEN SYNC: registration does not wait for the sections that have the old table
  * BROKEN LEAVE: the subscriber is freed without a wait
  * BROKEN TABLE_EARLY: a section looks for its table before it is counted
  * BROKEN END_TABLE: an end goes by the table of its own time
@@ -223,7 +223,6 @@ proctype subscriber()
 	bool first_one;
 
 	first_one = !published;
-	table = WITH;
 	if
 	:: first_one ->
 #ifdef PUBLISH
@@ -235,12 +234,13 @@ proctype subscriber()
 		pass_all_locks()
 #endif
 #endif
-	:: else ->
-#ifndef SYNC
-		synchronize(0)
-#endif
+	:: else
 	fi;
-	table_freed[WITHOUT] = !first_one;
+	table = WITH;
+#ifndef SYNC
+	synchronize(0);
+#endif
+	table_freed[WITHOUT] = true;
 	atomic {
 		i = 0;
 		do
