@@ -541,7 +541,6 @@ static void watchdog_look(struct work_struct *work)
 
 	mutex_lock(&watched_mutex);
 	list_for_each_entry(subs, &watched, watched) {
-
 		spin_lock(&subs->lock);
 		/* Open since the last look?  Else those that are now. */
 		late = !list_empty(&subs->watch.list);
