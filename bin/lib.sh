@@ -56,3 +56,9 @@ quilt_here() {
 		QUILT_PATCH_OPTS=--fuzz=0 QUILT_DIFF_ARGS='' QUILT_REFRESH_ARGS='' \
 		quilt --quiltrc - "$@"
 }
+
+# number TEXT WORD: the number before WORD in TEXT, 0 if there is none.
+number() {
+	_number=$(printf ' %s\n' "$1" | sed -n "s/.*[^0-9]\([0-9][0-9]*\) $2.*/\1/p")
+	echo "${_number:-0}"
+}

@@ -390,6 +390,13 @@ subscriptions_enter(struct mm_struct *mm, unsigned long hears, u64 *entered)
 	return subs;
 }
 
+/* One that has counted itself in ->active has left.  True if it was the last. */
+static bool interval_less(struct mmu_interval_notifier *mni)
+{
+	WRITE_ONCE(mni->active, mni->active - 1);
+	return !mni->active;
+}
+
 /*
  * One that came in the era @era has left in the era @now: who has counted it?
  * Waiters may have come since, and have not.
@@ -407,8 +414,8 @@ static noinline void subscriptions_left(struct mmu_notifier_subscriptions *subs,
 		list_del_init(&w->list);
 		if (w->mni) {
 			w->mni->waiter = NULL;
-			WRITE_ONCE(w->mni->active, w->mni->active - 1);
-			wake_up_all(&subs->wait);
+			if (interval_less(w->mni))
+				wake_up_all(&subs->wait);
 		}
 		/* What is completed is on its owner's stack, and gone. */
 		if (w->done)
@@ -533,9 +540,18 @@ static void watchdog_report(struct mmu_notifier_subscriptions *subs,
 		subs->mm, pid, jiffies_to_msecs(since));
 }
 
-static void watchdog_look(struct work_struct *work)
+/* No effect while it is queued already. */
+static void watchdog_queue(void)
 {
 	unsigned int ms = READ_ONCE(mmu_notifier_watchdog_ms);
+
+	if (ms)
+		queue_delayed_work(system_unbound_wq, &watchdog_work,
+				   msecs_to_jiffies(ms));
+}
+
+static void watchdog_look(struct work_struct *work)
+{
 	struct mmu_notifier_subscriptions *subs;
 	bool late, any = false;
 
@@ -553,9 +569,8 @@ static void watchdog_look(struct work_struct *work)
 			watchdog_report(subs, jiffies - subs->watch_since);
 		any |= late;
 	}
-	if (!list_empty(&watched) && ms)
-		queue_delayed_work(system_unbound_wq, &watchdog_work,
-				   msecs_to_jiffies(ms));
+	if (!list_empty(&watched))
+		watchdog_queue();
 	mutex_unlock(&watched_mutex);
 	/* Once for all, and with nobody waiting for the mutex. */
 	if (any)
@@ -568,10 +583,7 @@ static void watchdog_add(struct mmu_notifier_subscriptions *subs)
 	mutex_lock(&watched_mutex);
 	list_add(&subs->watched, &watched);
 	mutex_unlock(&watched_mutex);
-	/* No effect while it is queued already. */
-	if (READ_ONCE(mmu_notifier_watchdog_ms))
-		queue_delayed_work(system_unbound_wq, &watchdog_work,
-				   msecs_to_jiffies(mmu_notifier_watchdog_ms));
+	watchdog_queue();
 }
 
 static void watchdog_del(struct mmu_notifier_subscriptions *subs)
@@ -609,12 +621,6 @@ static void subscriptions_sync(struct mmu_notifier_subscriptions *subs)
 	}
 }
 
-static void subscriptions_free(struct mmu_notifier_subscriptions *subs)
-{
-	kmem_cache_free(subscriptions_cache, subs);
-	arm_put();
-}
-
 static void subscriptions_retire(struct work_struct *work)
 {
 	struct mmu_notifier_subscriptions *subs =
@@ -636,7 +642,8 @@ static void subscriptions_retire(struct work_struct *work)
 		spin_lock(&subs->lock);
 	}
 	spin_unlock(&subs->lock);
-	subscriptions_free(subs);
+	kmem_cache_free(subscriptions_cache, subs);
+	arm_put();
 }
 
 static void subscriptions_detach(struct mmu_notifier_subscriptions *subs)
@@ -959,11 +966,11 @@ static void sub_unlink(struct mmu_notifier_subscriptions *subs,
 }
 
 /*
- * Take @sub out; when it returns, no callback runs or will.  @remains is
- * what stays in @sub->mm.
+ * Take @sub out; when it returns, no callback runs or will.  @sub->mm stays: its
+ * owner may look for the mm later on.
  */
 static void sub_leave(struct mmu_notifier_subscriptions *subs,
-		      struct mmu_notifier *sub, struct mm_struct *remains)
+		      struct mmu_notifier *sub)
 {
 	struct sub_table *table, *unused, *old = &no_table;
 	struct mm_struct *mm = sub->mm;
@@ -984,7 +991,6 @@ static void sub_leave(struct mmu_notifier_subscriptions *subs,
 	table_free(old);
 
 	sub->users = 0;
-	sub->mm = remains;
 	subscriptions_put(subs);
 	mmdrop(mm);
 }
@@ -1296,12 +1302,6 @@ itree_call(struct mmu_interval_notifier *mni,
 	ok = mni->ops->invalidate(mni, range, range->seq);
 	non_block_end();
 	return ok;
-}
-
-static bool interval_less(struct mmu_interval_notifier *mni)
-{
-	WRITE_ONCE(mni->active, mni->active - 1);
-	return !mni->active;
 }
 
 static void itree_end(struct mmu_notifier_subscriptions *subs,
@@ -1983,8 +1983,7 @@ void mmu_notifier_unregister(struct mmu_notifier *subscription,
 		return;
 
 	sub_release(subs, subscription, mm);
-	/* Its owner may look for the mm later on. */
-	sub_leave(subs, subscription, mm);
+	sub_leave(subs, subscription);
 }
 EXPORT_SYMBOL_GPL(mmu_notifier_unregister);
 

@@ -292,6 +292,20 @@ static void with(const char *name, int kind, int nr, char *addr, size_t size, si
 	close(fd);
 }
 
+/* @nr VMAs, each with an anon_vma of its own: not adjacent. */
+static char *many_vmas(int nr)
+{
+	char *base = mmap(NULL, nr * 2 * PAGE, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (base == MAP_FAILED)
+		die("mmap");
+	munmap(base, nr * 2 * PAGE);
+	for (int i = 0; i < nr; i++)
+		touch(map(base + i * 2 * PAGE, PAGE, MAP_FIXED), 1);
+	return base;
+}
+
 /* Registration, in the module, on an mm of @nr VMAs. */
 static void registration(int nr)
 {
@@ -299,7 +313,8 @@ static void registration(int nr)
 	struct mnbench_del d = { .nr = 1 };
 	static char name[32];
 	pid_t pid = fork();
-	int fd, i;
+	char *base;
+	int fd;
 
 	if (pid) {
 		int status;
@@ -308,15 +323,7 @@ static void registration(int nr)
 			die("registration");
 		return;
 	}
-	/* Each of them with an anon_vma of its own: not adjacent. */
-	char *base = mmap(NULL, nr * 2 * PAGE, PROT_NONE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (base == MAP_FAILED)
-		die("mmap");
-	munmap(base, nr * 2 * PAGE);
-	for (i = 0; i < nr; i++)
-		touch(map(base + i * 2 * PAGE, PAGE, MAP_FIXED), 1);
-
+	base = many_vmas(nr);
 	snprintf(name, sizeof(name), "%d_VMAs", nr);
 	phase = name;
 	fd = open_device();
@@ -339,26 +346,39 @@ static void registration(int nr)
 	exit(0);
 }
 
-static pid_t elsewhere(void)
+/* Starts @child, and returns when that has called ready(). */
+static pid_t start_child(void (*child)(int ready, int arg), int arg)
 {
 	int pipes[2];
-	char c;
 	pid_t pid;
+	char c;
 
 	if (pipe(pipes))
 		die("pipe");
 	pid = fork();
 	if (!pid) {
-		add(open_device(), MNBENCH_LIST, 1, NULL, 0, 0);
-		if (write(pipes[1], "", 1) != 1)
-			die("write");
-		pause();
+		child(pipes[1], arg);
+		_exit(0);
 	}
 	if (read(pipes[0], &c, 1) != 1)
 		die("read");
 	close(pipes[0]);
 	close(pipes[1]);
 	return pid;
+}
+
+static void ready(int fd)
+{
+	if (write(fd, "", 1) != 1)
+		die("write");
+}
+
+static void elsewhere(int fd, int arg)
+{
+	(void)arg;
+	add(open_device(), MNBENCH_LIST, 1, NULL, 0, 0);
+	ready(fd);
+	pause();
 }
 
 static void set_up(void)
@@ -393,7 +413,7 @@ static void bench_ops(void)
 	if (!has_module)
 		return;
 
-	pid = elsewhere();
+	pid = start_child(elsewhere, 0);
 	phase = "elsewhere";
 	ops();
 	kill(pid, SIGKILL);
@@ -461,28 +481,18 @@ static void bench_kvm(void)
 
 /* Waiting, in wall time. */
 
+static void slow_child(int fd, int ms)
+{
+	add(open_device(), MNBENCH_SLOW, 1, spot, ms, 0);
+	touch(spot, 1);
+	ready(fd);
+	madvise(spot, PAGE, MADV_DONTNEED);
+}
+
 static pid_t slow_process(int ms)
 {
-	int pipes[2], fd;
-	pid_t pid;
-	char c;
+	pid_t pid = start_child(slow_child, ms);
 
-	if (pipe(pipes))
-		die("pipe");
-	pid = fork();
-	if (!pid) {
-		fd = open_device();
-		add(fd, MNBENCH_SLOW, 1, spot, ms, 0);
-		touch(spot, 1);
-		if (write(pipes[1], "", 1) != 1)
-			die("write");
-		madvise(spot, PAGE, MADV_DONTNEED);
-		_exit(0);
-	}
-	if (read(pipes[0], &c, 1) != 1)
-		die("read");
-	close(pipes[0]);
-	close(pipes[1]);
 	/* It is asleep in its callback. */
 	usleep(50000);
 	return pid;
@@ -566,18 +576,6 @@ static void median(const char *what, uint64_t (*fn)(int), int slow, int n)
 	}
 	phase = slow ? "slow_callback_elsewhere" : "idle";
 	result(what, v[n / 2]);
-}
-
-static void many_vmas(int nr)
-{
-	char *base = mmap(NULL, nr * 2 * PAGE, PROT_NONE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (base == MAP_FAILED)
-		die("mmap");
-	munmap(base, nr * 2 * PAGE);
-	for (int i = 0; i < nr; i++)
-		touch(map(base + i * 2 * PAGE, PAGE, MAP_FIXED), 1);
 }
 
 static void on_alarm(int sig)

@@ -122,53 +122,40 @@ static const struct mmu_notifier_ops age_ops = {
 	.age = bench_age,
 };
 
-static int add_ours(struct sub *s, struct mm_struct *mm, const struct mnbench_add *a,
-		    unsigned long addr)
-{
-	switch (a->kind) {
-	case MNBENCH_PAGE:
-		s->mn.ops = &page_ops;
-		return mmu_notifier_register(&s->mn, mm);
-	case MNBENCH_AGE:
-		s->mn.ops = &age_ops;
-		return mmu_notifier_register(&s->mn, mm);
-	case MNBENCH_LIMITED:
-		s->mn.ops = &list_ops;
-		return mmu_notifier_register_range(&s->mn, mm, addr, addr + a->size - 1,
-						   MMU_NOTIFIER_ALL_EVENTS);
-	default:
-		return -EINVAL;
-	}
-}
-#else
-static int add_ours(struct sub *s, struct mm_struct *mm, const struct mnbench_add *a,
-		    unsigned long addr)
-{
-	return a->kind <= MNBENCH_SLOW ? -EOPNOTSUPP : -EINVAL;
-}
 #endif
+
+/* By kind; NULL for what this kernel's have not. */
+static const struct mmu_notifier_ops * const kinds[] = {
+	[MNBENCH_LIST] = &list_ops,
+	[MNBENCH_YOUNG] = &young_ops,
+	[MNBENCH_SLOW] = &slow_ops,
+#ifdef MMU_NOTIFIER_ALL_EVENTS
+	[MNBENCH_LIMITED] = &list_ops,
+	[MNBENCH_PAGE] = &page_ops,
+	[MNBENCH_AGE] = &age_ops,
+#endif
+};
 
 static int add_one(struct sub *s, struct mm_struct *mm, const struct mnbench_add *a,
 		   unsigned long addr)
 {
-	switch (a->kind) {
-	case MNBENCH_LIST:
-		s->mn.ops = &list_ops;
-		return mmu_notifier_register(&s->mn, mm);
-	case MNBENCH_YOUNG:
-		s->mn.ops = &young_ops;
-		return mmu_notifier_register(&s->mn, mm);
-	case MNBENCH_SLOW:
-		s->mn.ops = &slow_ops;
-		s->addr = a->addr;
-		s->ms = a->size;
-		return mmu_notifier_register(&s->mn, mm);
-	case MNBENCH_INTERVAL:
+	if (a->kind > MNBENCH_SLOW)
+		return -EINVAL;
+	if (a->kind == MNBENCH_INTERVAL) {
 		s->interval = true;
 		return mmu_interval_notifier_insert(&s->mni, mm, addr, a->size, &interval_ops);
-	default:
-		return add_ours(s, mm, a, addr);
 	}
+	s->mn.ops = kinds[a->kind];
+	if (!s->mn.ops)
+		return -EOPNOTSUPP;
+	s->addr = a->addr;
+	s->ms = a->size;
+#ifdef MMU_NOTIFIER_ALL_EVENTS
+	if (a->kind == MNBENCH_LIMITED)
+		return mmu_notifier_register_range(&s->mn, mm, addr, addr + a->size - 1,
+						   MMU_NOTIFIER_ALL_EVENTS);
+#endif
+	return mmu_notifier_register(&s->mn, mm);
 }
 
 static void del_newest(struct bench *b)
