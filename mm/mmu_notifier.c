@@ -84,13 +84,14 @@ enum {
 #define NO_INTERVAL_LAST	0UL
 
 /*
- * What the start and the end of a section have to do: nothing; call what is in the
- * table's @start and @end, neither of them empty; look; what look_start() has found:
- * nobody in the table.
+ * What the start and the end of a section have to do for those in the table: nothing;
+ * call all that is in @start and @end, neither of them empty; call who in @limited
+ * wants it; look at everything.  Once started: end it for intervals alone.
  */
 enum {
 	CALLS_NONE,
 	CALLS_PLAIN,
+	CALLS_LIMITED,
 	CALLS_LOOK,
 	CALLS_INTERVALS,
 };
@@ -122,34 +123,32 @@ struct limited {
  * struct sub_table - the list subscribers of an mm, at some time
  * @capacity: how many it has room for
  * @nr_limited: in @limited
- * @calls: a section has somebody to call: CALLS_*
- * @page_calls: the same for one with MMU_NOTIFIER_RANGE_PAGE
+ * @calls: whom a section has to call: CALLS_*, by its flags
  * @has_page: somebody has invalidate_page
  * @sub: those that hear of the whole mm; first those without invalidate_page
  * @sub_page: the first with it
  * @sub_stop: behind the last
  * @start: their invalidate_range_start, in the same order
  * @start_page: behind those without invalidate_page
- * @start_stop: behind the last
+ * @start_stop: behind the last; its @fn is NULL
  * @end: their invalidate_range_end, in the same order
  * @end_page: behind those without invalidate_page
- * @end_stop: behind the last
- * @limited: those that asked for a range or for events
- * @hint: an index of @limited: where the last search ended
+ * @end_stop: behind the last; its @fn is NULL
+ * @limited: those that asked for a range or for events.  One in front of them ends
+ *	before everything, one behind them starts after it
+ * @hint: where the last search in @limited ended
  *
  * Nothing but @hint changes once it is published.
  */
 struct sub_table {
 	unsigned int capacity;
 	unsigned int nr_limited;
-	unsigned int hint;
-	u8 calls;
-	u8 page_calls;
+	u8 calls[MMU_NOTIFIER_RANGE_FLAGS + 1];
 	bool has_page;
 	struct mmu_notifier **sub, **sub_page, **sub_stop;
 	struct start_call *start, *start_page, *start_stop;
 	struct end_call *end, *end_page, *end_stop;
-	struct limited *limited;
+	struct limited *limited, *hint;
 };
 
 /* Nobody is in the list. */
@@ -470,6 +469,13 @@ static bool waiter_begin(struct mmu_notifier_subscriptions *subs,
 #if defined(CONFIG_STACKTRACE) && defined(CONFIG_KALLSYMS)
 static int plain_start(struct mmu_notifier_range *range, struct sub_table *t);
 static void plain_end(struct mmu_notifier_range *range);
+static int limited_start(struct mmu_notifier_range *range, struct sub_table *t);
+static void limited_end(struct mmu_notifier_range *range);
+static bool itree_call_all(struct mmu_notifier_subscriptions *subs,
+			   struct mmu_notifier_range *range,
+			   struct mmu_interval_notifier *mni);
+static int itree_only_start(struct mmu_notifier_range *range,
+			    struct mmu_notifier_subscriptions *subs);
 static int look_start(struct mmu_notifier_range *range,
 		      struct mmu_notifier_subscriptions *subs);
 static void look_end(struct mmu_notifier_range *range);
@@ -480,7 +486,9 @@ static void sub_release(struct mmu_notifier_subscriptions *subs,
 static bool watchdog_is_caller(unsigned long addr)
 {
 	void *const callers[] = {
-		plain_start, plain_end, look_start, look_end, sub_release,
+		plain_start, plain_end, limited_start, limited_end,
+		itree_call_all, itree_only_start, look_start, look_end,
+		sub_release,
 	};
 	unsigned long size, offset;
 	unsigned int i;
@@ -756,10 +764,13 @@ static struct sub_table *table_alloc(unsigned int capacity, gfp_t gfp)
 {
 	struct sub_table *t;
 
-	/* A limited one takes as much room as another; see table_fill(). */
+	/*
+	 * A limited one takes as much room as another, and what stands behind @start
+	 * and @end, and around @limited, as three; see table_fill().
+	 */
 	BUILD_BUG_ON(sizeof(*t->limited) != sizeof(*t->start) + sizeof(*t->end) +
 					    sizeof(*t->sub));
-	t = kvmalloc(sizeof(*t) + capacity * sizeof(*t->limited), gfp);
+	t = kvmalloc(sizeof(*t) + (capacity + 3UL) * sizeof(*t->limited), gfp);
 	if (t) {
 		memset(t, 0, sizeof(*t));
 		t->capacity = capacity;
@@ -793,6 +804,7 @@ static void table_fill(struct sub_table *t,
 	struct mmu_notifier *sub;
 	unsigned int unlimited = 0;
 	unsigned long reach = 0;
+	u8 calls, page_calls;
 	struct limited *l;
 
 	hlist_for_each_entry(sub, &subs->list, hlist) {
@@ -800,9 +812,9 @@ static void table_fill(struct sub_table *t,
 		t->has_page |= !!sub->ops->invalidate_page;
 	}
 	t->start = (void *)(t + 1);
-	t->end = (void *)(t->start + unlimited);
-	t->sub = (void *)(t->end + unlimited);
-	t->limited = (void *)(t->sub + unlimited);
+	t->end = (void *)(t->start + unlimited + 1);
+	t->sub = (void *)(t->end + unlimited + 1);
+	t->limited = (struct limited *)(t->sub + unlimited) + 1;
 	t->start_stop = t->start;
 	t->end_stop = t->end;
 	t->sub_stop = t->sub;
@@ -821,12 +833,25 @@ static void table_fill(struct sub_table *t,
 		hlist_for_each_entry(sub, &subs->list, hlist)
 			if (!sub_is_limited(sub) && sub->ops->invalidate_page)
 				table_add(t, sub);
-	if (t->nr_limited || t->start_page != t->start || t->end_page != t->end)
-		t->page_calls = CALLS_LOOK;
-	if (!t->nr_limited && t->start_stop != t->start && t->end_stop != t->end)
-		t->calls = CALLS_PLAIN;
-	else if (t->nr_limited || t->start_stop != t->start || t->end_stop != t->end)
-		t->calls = CALLS_LOOK;
+	t->start_stop->fn = NULL;
+	t->end_stop->fn = NULL;
+
+	if (t->start_stop == t->start && t->end_stop == t->end)
+		calls = t->nr_limited ? CALLS_LIMITED : CALLS_NONE;
+	else if (t->nr_limited || t->start_stop == t->start || t->end_stop == t->end)
+		calls = CALLS_LOOK;
+	else
+		calls = CALLS_PLAIN;
+	if (!t->has_page)
+		page_calls = calls;
+	else if (t->nr_limited || t->start_page != t->start || t->end_page != t->end)
+		page_calls = CALLS_LOOK;
+	else
+		page_calls = CALLS_NONE;
+	t->calls[MMU_NOTIFIER_RANGE_BLOCKABLE] = calls;
+	t->calls[0] = calls ? CALLS_LOOK : CALLS_NONE;
+	t->calls[MMU_NOTIFIER_RANGE_BLOCKABLE | MMU_NOTIFIER_RANGE_PAGE] = page_calls;
+	t->calls[MMU_NOTIFIER_RANGE_PAGE] = page_calls ? CALLS_LOOK : CALLS_NONE;
 
 	if (t->nr_limited > 1)
 		sort(t->limited, t->nr_limited, sizeof(*l), limited_cmp, NULL);
@@ -834,6 +859,9 @@ static void table_fill(struct sub_table *t,
 		reach = max(reach, l->last);
 		l->reach = reach;
 	}
+	*l = (struct limited){ .start = ULONG_MAX, .reach = ULONG_MAX };
+	t->limited[-1] = (struct limited){ .reach = 0 };
+	t->hint = t->limited;
 }
 
 /* Which hooks outside sections somebody listens to. */
@@ -1041,10 +1069,10 @@ static bool sub_wants_pair(struct mmu_notifier *sub,
 static struct limited *limited_first(struct sub_table *t, unsigned long start)
 {
 	unsigned int nr = t->nr_limited, half;
-	struct limited *l = t->limited + READ_ONCE(t->hint);
+	struct limited *l = READ_ONCE(t->hint);
 
 	/* It may well be where it was the last time. */
-	if (l->reach >= start && (l == t->limited || l[-1].reach < start))
+	if (l->reach >= start && l[-1].reach < start)
 		return l;
 	l = t->limited;
 
@@ -1055,26 +1083,26 @@ static struct limited *limited_first(struct sub_table *t, unsigned long start)
 			half = nr - half - 1;
 		}
 	}
-	if (l < t->limited + t->nr_limited)
-		WRITE_ONCE(t->hint, l - t->limited);
+	WRITE_ONCE(t->hint, l);
 	return l;
 }
 
-static struct limited *limited_next(struct sub_table *t, struct limited *l,
-				    unsigned long start, unsigned long last,
-				    unsigned long events)
+/* @l or the next behind it that wants to hear of [@start, @end) and one of @events. */
+static __always_inline struct limited *
+limited_next(struct limited *l, unsigned long start, unsigned long end,
+	     unsigned long events)
 {
-	for (; l < t->limited + t->nr_limited && l->start <= last; l++)
+	/* The one behind them starts at ULONG_MAX, which is not below @end. */
+	for (; l->start < end; l++)
 		if (l->last >= start && (l->events & events))
 			return l;
 	return NULL;
 }
 
-static struct limited *limited_next_range(struct sub_table *t,
-					  struct limited *l,
-					  const struct mmu_notifier_range *range)
+static __always_inline struct limited *
+limited_next_range(struct limited *l, const struct mmu_notifier_range *range)
 {
-	return limited_next(t, l, range->start, range->end - 1, BIT(range->event));
+	return limited_next(l, range->start, range->end, BIT(range->event));
 }
 
 /*
@@ -1086,26 +1114,26 @@ struct walk {
 	u64 entered;
 	struct limited *l;
 	unsigned long start;
-	unsigned long last;
+	unsigned long end;
 	unsigned long events;
 };
 
 static void walk_init(struct walk *w, struct sub_table *t,
-		      unsigned long start, unsigned long last,
+		      unsigned long start, unsigned long end,
 		      unsigned long events)
 {
 	w->t = t;
 	w->sub = t->sub;
 	w->l = NULL;
 	w->start = start;
-	w->last = last;
+	w->end = end;
 	w->events = events;
 }
 
 static void walk_range(struct walk *w, struct sub_table *t,
 		       const struct mmu_notifier_range *range)
 {
-	walk_init(w, t, range->start, range->end - 1, BIT(range->event));
+	walk_init(w, t, range->start, range->end, BIT(range->event));
 }
 
 /* The next one; NULL at the end. */
@@ -1115,9 +1143,8 @@ static struct mmu_notifier *walk_next(struct walk *w)
 		return *w->sub++;
 	if (!w->t->nr_limited)
 		return NULL;
-	w->l = limited_next(w->t, w->l ? w->l + 1 :
-			    limited_first(w->t, w->start),
-			    w->start, w->last, w->events);
+	w->l = limited_next(w->l ? w->l + 1 : limited_first(w->t, w->start),
+			    w->start, w->end, w->events);
 	return w->l ? w->l->sub : NULL;
 }
 
@@ -1169,11 +1196,38 @@ static int table_start_nonblock(struct sub_table *t,
 	return 0;
 }
 
-static void table_start(struct sub_table *t,
-			struct mmu_notifier_range *range)
+/* The limited ones; where there is none, @limited is the one behind them. */
+static __always_inline void
+table_start_limited(struct sub_table *t, struct mmu_notifier_range *range)
+{
+	struct limited *l = limited_first(t, range->start);
+	int ret;
+
+	range->limited = l;
+	for (; (l = limited_next_range(l, range)); l++) {
+		if (!l->sub->ops->invalidate_range_start ||
+		    !sub_wants_pair(l->sub, range))
+			continue;
+		ret = l->sub->ops->invalidate_range_start(l->sub, range);
+		if (unlikely(ret))
+			refused(l->sub, ret);
+	}
+}
+
+static __always_inline void table_end_limited(struct mmu_notifier_range *range)
+{
+	struct limited *l = range->limited;
+
+	for (; (l = limited_next_range(l, range)); l++)
+		if (l->sub->ops->invalidate_range_end &&
+		    sub_wants_pair(l->sub, range))
+			l->sub->ops->invalidate_range_end(l->sub, range);
+}
+
+static __always_inline void table_start(struct sub_table *t,
+					struct mmu_notifier_range *range)
 {
 	struct start_call *call = t->start, *stop = t->start_stop;
-	struct limited *l;
 	int ret;
 
 	if (unlikely(range->flags & MMU_NOTIFIER_RANGE_PAGE))
@@ -1183,38 +1237,19 @@ static void table_start(struct sub_table *t,
 		if (unlikely(ret))
 			refused(call->sub, ret);
 	}
-	if (!t->nr_limited)
-		return;
-
-	l = limited_first(t, range->start);
-	range->limited = l;
-	while ((l = limited_next_range(t, l, range))) {
-		if (l->sub->ops->invalidate_range_start &&
-		    sub_wants_pair(l->sub, range)) {
-			ret = l->sub->ops->invalidate_range_start(l->sub, range);
-			if (unlikely(ret))
-				refused(l->sub, ret);
-		}
-		l++;
-	}
+	table_start_limited(t, range);
 }
 
-static void table_end(struct sub_table *t, struct mmu_notifier_range *range)
+static __always_inline void table_end(struct sub_table *t,
+				      struct mmu_notifier_range *range)
 {
 	struct end_call *call = t->end, *stop = t->end_stop;
-	struct limited *l;
 
 	if (unlikely(range->flags & MMU_NOTIFIER_RANGE_PAGE))
 		stop = t->end_page;
 	for (; call != stop; call++)
 		call->fn(call->sub, range);
-	if (!t->nr_limited)
-		return;
-
-	for (l = range->limited; (l = limited_next_range(t, l, range)); l++)
-		if (l->sub->ops->invalidate_range_end &&
-		    sub_wants_pair(l->sub, range))
-			l->sub->ops->invalidate_range_end(l->sub, range);
+	table_end_limited(range);
 }
 
 /*
@@ -1334,17 +1369,65 @@ static void interval_unpin(struct mmu_notifier_subscriptions *subs,
 		wake_up_all(&subs->wait);
 }
 
+/* Call the one that is counted.  Drops the lock. */
+static __always_inline bool
+itree_call_one(struct mmu_notifier_subscriptions *subs,
+	       struct mmu_notifier_range *range,
+	       struct mmu_interval_notifier *mni)
+{
+	bool ok;
+
+	if (atomic_read(&mni->pins) & PINS_DEAD) {
+		spin_unlock(&subs->lock);
+		return true;
+	}
+	atomic_inc(&mni->pins);
+	spin_unlock(&subs->lock);
+	ok = itree_call(mni, range);
+	interval_unpin(subs, mni);
+	return ok;
+}
+
+/* Call @mni and those behind it.  Drops the lock. */
+static noinline __noclone bool
+itree_call_all(struct mmu_notifier_subscriptions *subs,
+	       struct mmu_notifier_range *range,
+	       struct mmu_interval_notifier *mni)
+{
+	struct mmu_interval_notifier *next;
+	bool ok = true;
+
+	/* Intervals may come meanwhile; none goes while we stand on it. */
+	while (mni) {
+		bool dead = atomic_read(&mni->pins) & PINS_DEAD;
+
+		if (!dead) {
+			atomic_inc(&mni->pins);
+			spin_unlock(&subs->lock);
+			ok = itree_call(mni, range);
+			spin_lock(&subs->lock);
+		}
+		next = ok ? itree_next(mni, range) : NULL;
+		if (!dead)
+			interval_unpin(subs, mni);
+		mni = next;
+	}
+	spin_unlock(&subs->lock);
+	return ok;
+}
+
 static __always_inline int
 itree_start(struct mmu_notifier_subscriptions *subs,
 	    struct mmu_notifier_range *range)
 {
 	struct mmu_interval_notifier *mni, *next;
-	bool ok = true;
+	bool ok;
 
 	spin_lock(&subs->lock);
 	mni = itree_first(subs, range);
 	if (!mni) {
 		spin_unlock(&subs->lock);
+		range->hit = NULL;
 		return 0;
 	}
 	range->seq = ++subs->seq;
@@ -1355,31 +1438,10 @@ itree_start(struct mmu_notifier_subscriptions *subs,
 		WRITE_ONCE(next->active, next->active + 1);
 		range->hit = SEVERAL_HITS;
 	}
-
-	/* Intervals may come meanwhile; none goes while we stand on it. */
-	for (;;) {
-		bool dead = atomic_read(&mni->pins) & PINS_DEAD;
-
-		if (!dead) {
-			atomic_inc(&mni->pins);
-			spin_unlock(&subs->lock);
-			ok = itree_call(mni, range);
-			if (range->hit != SEVERAL_HITS) {
-				interval_unpin(subs, mni);
-				break;
-			}
-			spin_lock(&subs->lock);
-		}
-		next = ok ? itree_next(mni, range) : NULL;
-		if (!dead)
-			interval_unpin(subs, mni);
-		mni = next;
-		if (!mni) {
-			spin_unlock(&subs->lock);
-			break;
-		}
-	}
-
+	if (likely(range->hit == mni))
+		ok = itree_call_one(subs, range, mni);
+	else
+		ok = itree_call_all(subs, range, mni);
 	if (likely(ok))
 		return 0;
 	itree_end(subs, range);
@@ -1415,30 +1477,62 @@ static void section_exit(struct mmu_notifier_range *range)
 static noinline __noclone int
 plain_start(struct mmu_notifier_range *range, struct sub_table *t)
 {
-	struct start_call *call = t->start, *stop = t->start_stop;
+	struct start_call *call = t->start;
 	int ret;
 
 	do {
 		ret = call->fn(call->sub, range);
 		if (unlikely(ret))
 			refused(call->sub, ret);
-	} while (++call != stop);
+	} while ((++call)->fn);
 	return 0;
 }
 
 static noinline __noclone void plain_end(struct mmu_notifier_range *range)
 {
-	struct end_call *call = range->table->end, *stop = range->table->end_stop;
+	struct end_call *call = range->table->end;
 
 	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
 	do {
 		call->fn(call->sub, range);
-	} while (++call != stop);
+	} while ((++call)->fn);
 	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
 	section_exit(range);
 }
 
-/* With intervals, limited subscribers, single pages, without blocking. */
+static noinline __noclone int
+limited_start(struct mmu_notifier_range *range, struct sub_table *t)
+{
+	table_start_limited(t, range);
+	return 0;
+}
+
+static noinline __noclone void limited_end(struct mmu_notifier_range *range)
+{
+	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
+	table_end_limited(range);
+	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
+	section_exit(range);
+}
+
+/* Nobody in the table; may sleep. */
+static noinline __noclone int
+itree_only_start(struct mmu_notifier_range *range,
+		 struct mmu_notifier_subscriptions *subs)
+{
+	itree_start(subs, range);
+	if (range->hit)
+		range->calls = CALLS_INTERVALS;
+	return 0;
+}
+
+static noinline void itree_only_end(struct mmu_notifier_range *range)
+{
+	itree_end(range->subscriptions, range);
+	section_exit(range);
+}
+
+/* Everything at once. */
 static noinline __noclone int
 look_start(struct mmu_notifier_range *range,
 	   struct mmu_notifier_subscriptions *subs)
@@ -1470,9 +1564,9 @@ static noinline __noclone void look_end(struct mmu_notifier_range *range)
 	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
 	if (range->hit)
 		itree_end(range->subscriptions, range);
-	if (range->calls == CALLS_LOOK && mmu_notifier_range_blockable(range))
+	if (mmu_notifier_range_blockable(range))
 		table_end(range->table, range);
-	else if (range->calls == CALLS_LOOK)
+	else
 		table_end_nonblock(range->table, range, NULL);
 	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
 	section_exit(range);
@@ -1496,33 +1590,37 @@ int __mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
 	t = subs_table(subs);
 	range->subscriptions = subs;
 	range->table = t;
-	range->calls = t->calls;
-	if (unlikely(range->flags != MMU_NOTIFIER_RANGE_BLOCKABLE)) {
-		if (range->flags & MMU_NOTIFIER_RANGE_PAGE)
-			range->calls = t->page_calls;
-		if (range->calls == CALLS_NONE && !hull_overlaps(subs, range))
-			return 0;
-		return look_start(range, subs);
-	}
+	range->calls = t->calls[range->flags];
 	if (unlikely(hull_overlaps(subs, range)))
-		return look_start(range, subs);
-	if (range->calls == CALLS_NONE)
-		return 0;
+		return range->calls == CALLS_NONE &&
+		       mmu_notifier_range_blockable(range) ?
+		       itree_only_start(range, subs) : look_start(range, subs);
 	if (likely(range->calls == CALLS_PLAIN))
 		return plain_start(range, t);
+	if (range->calls == CALLS_NONE)
+		return 0;
+	if (range->calls == CALLS_LIMITED)
+		return limited_start(range, t);
 	return look_start(range, subs);
 }
 
 /* See mmu_notifier_invalidate_range_end(). */
 void __mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
 {
+	/* There was nobody when it started. */
+	if (!range->subscriptions)
+		return;
 	if (mmu_notifier_range_blockable(range))
 		__might_sleep(__FILE__, __LINE__);
 
-	if (range->calls == CALLS_NONE)
-		section_exit(range);
-	else if (likely(range->calls == CALLS_PLAIN))
+	if (likely(range->calls == CALLS_PLAIN))
 		plain_end(range);
+	else if (range->calls == CALLS_NONE)
+		section_exit(range);
+	else if (range->calls == CALLS_LIMITED)
+		limited_end(range);
+	else if (range->calls == CALLS_INTERVALS)
+		itree_only_end(range);
 	else
 		look_end(range);
 }
@@ -1534,7 +1632,7 @@ void __mmu_notifier_invalidate_page(struct mmu_notifier_range *range)
 	struct mmu_notifier **sub;
 	struct limited *l;
 
-	if (!t->has_page)
+	if (!range->subscriptions || !t->has_page)
 		return;
 
 	non_block_start();
@@ -1542,7 +1640,7 @@ void __mmu_notifier_invalidate_page(struct mmu_notifier_range *range)
 		(*sub)->ops->invalidate_page(*sub, range);
 	if (unlikely(t->nr_limited))
 		for (l = limited_first(t, range->start);
-		     (l = limited_next_range(t, l, range)); l++)
+		     (l = limited_next_range(l, range)); l++)
 			if (l->sub->ops->invalidate_page)
 				l->sub->ops->invalidate_page(l->sub, range);
 	non_block_end();
@@ -1553,7 +1651,7 @@ void __mmu_notifier_invalidate_page(struct mmu_notifier_range *range)
  */
 static struct mmu_notifier_subscriptions *
 walk_begin(struct walk *w, struct mm_struct *mm, unsigned long hears,
-	   unsigned long start, unsigned long last)
+	   unsigned long start, unsigned long end)
 {
 	struct mmu_notifier_subscriptions *subs;
 
@@ -1561,7 +1659,7 @@ walk_begin(struct walk *w, struct mm_struct *mm, unsigned long hears,
 	if (!subs)
 		return NULL;
 	lock_map_acquire_read(&section_map);
-	walk_init(w, subs_table(subs), start, last, MMU_NOTIFIER_ALL_EVENTS);
+	walk_init(w, subs_table(subs), start, end, MMU_NOTIFIER_ALL_EVENTS);
 	return subs;
 }
 
@@ -1580,8 +1678,7 @@ int __mmu_notifier_clear_flush_young(struct mm_struct *mm,
 	struct walk w;
 	int young = 0;
 
-	subs = walk_begin(&w, mm, MMU_NOTIFIER_HEARS_CLEAR_FLUSH_YOUNG, start,
-			  end - 1);
+	subs = walk_begin(&w, mm, MMU_NOTIFIER_HEARS_CLEAR_FLUSH_YOUNG, start, end);
 	if (!subs)
 		return 0;
 	while ((sub = walk_next(&w)))
@@ -1600,7 +1697,7 @@ int __mmu_notifier_clear_young(struct mm_struct *mm,
 	struct walk w;
 	int young = 0;
 
-	subs = walk_begin(&w, mm, MMU_NOTIFIER_HEARS_CLEAR_YOUNG, start, end - 1);
+	subs = walk_begin(&w, mm, MMU_NOTIFIER_HEARS_CLEAR_YOUNG, start, end);
 	if (!subs)
 		return 0;
 	while ((sub = walk_next(&w)))
@@ -1618,7 +1715,8 @@ int __mmu_notifier_test_young(struct mm_struct *mm, unsigned long address)
 	struct walk w;
 	int young = 0;
 
-	subs = walk_begin(&w, mm, MMU_NOTIFIER_HEARS_TEST_YOUNG, address, address);
+	subs = walk_begin(&w, mm, MMU_NOTIFIER_HEARS_TEST_YOUNG, address,
+			  address + 1);
 	if (!subs)
 		return 0;
 	while (!young && (sub = walk_next(&w)))
@@ -1652,12 +1750,12 @@ static void age_pages(struct mmu_notifier *sub, struct mm_struct *mm,
 /* See mmu_notifier_age(). */
 void __mmu_notifier_age(struct mm_struct *mm, struct mmu_notifier_age *age)
 {
-	unsigned long last = age->start + age->nr * PAGE_SIZE - 1;
+	unsigned long end = age->start + age->nr * PAGE_SIZE;
 	struct mmu_notifier_subscriptions *subs;
 	struct mmu_notifier *sub;
 	struct walk w;
 
-	subs = walk_begin(&w, mm, mmu_notifier_age_hears(age), age->start, last);
+	subs = walk_begin(&w, mm, mmu_notifier_age_hears(age), age->start, end);
 	if (!subs)
 		return;
 	while ((sub = walk_next(&w)))
@@ -1677,7 +1775,7 @@ void __mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm,
 	struct mmu_notifier *sub;
 	struct walk w;
 
-	subs = walk_begin(&w, mm, MMU_NOTIFIER_HEARS_TLBS, start, end - 1);
+	subs = walk_begin(&w, mm, MMU_NOTIFIER_HEARS_TLBS, start, end);
 	if (!subs)
 		return;
 	while ((sub = walk_next(&w)))

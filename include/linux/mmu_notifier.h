@@ -69,6 +69,8 @@ enum mmu_notifier_event {
  * page-table lock: who has @invalidate_page gets that in place of the pair.
  */
 #define MMU_NOTIFIER_RANGE_PAGE		BIT(1)
+/* All of them. */
+#define MMU_NOTIFIER_RANGE_FLAGS	(BIT(2) - 1)
 
 /**
  * struct mmu_notifier_ops - what a list subscriber wants to hear
@@ -172,8 +174,8 @@ struct mmu_notifier_ops {
 				const struct mmu_notifier_range *range);
 
 	/**
-	 * @arch_invalidate_secondary_tlbs: the CPU's TLBs are flushed for
-	 * [@start, @end), bytes.
+	 * @arch_invalidate_secondary_tlbs: the CPU's TLBs are being flushed for
+	 * [@start, @end), bytes.  The entries have been changed.
 	 *
 	 * For hardware that walks the CPU's own page tables (IOMMU SVA) and
 	 * has only a TLB to invalidate.  One address of a huge entry stands
@@ -313,7 +315,7 @@ extern unsigned long mmu_notifier_watchdog_found;
  * @owner: with MMU_NOTIFY_MIGRATE and MMU_NOTIFY_EXCLUSIVE: who asked for it,
  *	so that it can ignore what it does itself; otherwise NULL
  * @subscriptions: private; what counts the section, between start and end.  NULL:
- *	nobody is told
+ *	nobody is told; unset where @mm is NULL
  * @table: private; the list subscribers that the section is for
  * @limited: private; where to look for those of them that asked for a range
  * @hit: private; the interval that has counted it, or that there are several
@@ -495,16 +497,17 @@ mmu_notifier_range_init_owner(struct mmu_notifier_range *range,
 			      unsigned long end, void *owner)
 {
 	range->mm = NULL;
-	range->subscriptions = NULL;
 	/* Whoever comes after this waits for our lock. */
 	if (!IS_ENABLED(CONFIG_DEBUG_MMU_NOTIFIER) && !mm_has_notifiers(mm))
 		return;
 	range->mm = mm;
 	range->start = start;
 	range->end = end;
-	range->flags = flags | MMU_NOTIFIER_RANGE_BLOCKABLE;
+	range->flags = (flags & MMU_NOTIFIER_RANGE_FLAGS) |
+		       MMU_NOTIFIER_RANGE_BLOCKABLE;
 	range->event = event;
 	range->owner = owner;
+	range->subscriptions = NULL;
 }
 
 /**
@@ -585,8 +588,8 @@ static inline void
 mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
 {
 	mmu_notifier_debug_end(range);
-	if (static_branch_unlikely(&mmu_notifier_key) &&
-	    unlikely(range->subscriptions))
+	/* @subscriptions is set only with it. */
+	if (static_branch_unlikely(&mmu_notifier_key) && unlikely(range->mm))
 		__mmu_notifier_invalidate_range_end(range);
 }
 
@@ -602,7 +605,7 @@ mmu_notifier_invalidate_page(struct mmu_notifier_range *range)
 {
 	mmu_notifier_debug_page(range);
 	if (static_branch_unlikely(&mmu_notifier_key) &&
-	    unlikely(range->subscriptions) && (range->flags & MMU_NOTIFIER_RANGE_PAGE))
+	    unlikely(range->mm) && (range->flags & MMU_NOTIFIER_RANGE_PAGE))
 		__mmu_notifier_invalidate_page(range);
 }
 
