@@ -29,6 +29,9 @@
  *	section_map		for lockdep: a section.  Waited for under
  *				mmap_lock, so that inside it nobody may take
  *				mmap_lock
+ *	fork_map		for lockdep: a fork callback, under mmap_lock.  Who
+ *				registers holds that, too, and waits for none: so
+ *				the callback may register with the child
  *	watched_mutex		the list of all structures, for the watchdog
  *	subscriptions->lock	everything in the structure.  Innermost; no
  *				callback runs under it
@@ -59,6 +62,7 @@
 #include <linux/stacktrace.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
+#include <asm/tlbflush.h>
 
 #include "internal.h"
 
@@ -195,6 +199,7 @@ struct section_waiter {
  * @wait: for an interval's @active or @pins to fall, for a release to be done,
  *	for @waiters to be empty
  * @releaser: the task inside __mmu_notifier_release(); read locklessly
+ * @forker: the task inside __mmu_notifier_fork(); read locklessly
  * @watched: among all structures
  * @watch: for the sections that were open at the watchdog's last look
  * @watch_since: when that was, jiffies
@@ -224,13 +229,14 @@ struct mmu_notifier_subscriptions {
 	struct list_head waiters;
 	wait_queue_head_t wait;
 	struct task_struct *releaser;
+	struct task_struct *forker;
 	struct list_head watched;
 	struct section_waiter watch;
 	unsigned long watch_since;
 	struct work_struct update;
 	struct delayed_work linger;
 	struct rcu_work retire;
-};
+} __aligned(MMU_NOTIFIER_HEARS_MASK + 1);	/* the pointer is tagged */
 
 static struct kmem_cache *subscriptions_cache;
 
@@ -266,6 +272,10 @@ struct lockdep_map __mmu_notifier_invalidate_range_start_map =
 /* Held for reading inside a section, if somebody listens. */
 static struct lockdep_map section_map =
 	STATIC_LOCKDEP_MAP_INIT("mmu_notifier_section", &section_map);
+
+/* Held for reading inside a fork callback. */
+static struct lockdep_map fork_map =
+	STATIC_LOCKDEP_MAP_INIT("mmu_notifier_fork", &fork_map);
 #endif
 
 /*
@@ -488,7 +498,7 @@ static bool watchdog_is_caller(unsigned long addr)
 	void *const callers[] = {
 		plain_start, plain_end, limited_start, limited_end,
 		itree_call_all, itree_only_start, look_start, look_end,
-		sub_release,
+		sub_release, __mmu_notifier_fork,
 	};
 	unsigned long size, offset;
 	unsigned int i;
@@ -627,6 +637,18 @@ static void subscriptions_sync(struct mmu_notifier_subscriptions *subs)
 		watchdog_report(subs, jiffies - begin);
 		watchdog_find_callback();
 	}
+}
+
+/* To be called before subscriptions_sync() by who may wait for a fork callback. */
+static void might_wait_for_fork(struct mm_struct *mm)
+{
+#ifdef CONFIG_LOCKDEP
+	/* Nobody else is in one; and who is himself is caught elsewhere. */
+	if (lockdep_is_held(&mm->mmap_lock))
+		return;
+#endif
+	lock_map_acquire(&fork_map);
+	lock_map_release(&fork_map);
 }
 
 static void subscriptions_retire(struct work_struct *work)
@@ -883,6 +905,8 @@ static unsigned long subs_hear(struct mmu_notifier_subscriptions *subs)
 			hears |= MMU_NOTIFIER_HEARS_TEST_YOUNG;
 		if (ops->arch_invalidate_secondary_tlbs)
 			hears |= MMU_NOTIFIER_HEARS_TLBS;
+		if (ops->fork)
+			hears |= MMU_NOTIFIER_HEARS_FORK;
 	}
 	return hears;
 }
@@ -1015,6 +1039,7 @@ static void sub_leave(struct mmu_notifier_subscriptions *subs,
 	kvfree(unused);
 
 	/* It sees the end of each section whose start it saw. */
+	might_wait_for_fork(mm);
 	subscriptions_sync(subs);
 	table_free(old);
 
@@ -1785,6 +1810,40 @@ void __mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm,
 	walk_end(&w, subs);
 }
 
+/* See mmu_notifier_fork(). */
+int __mmu_notifier_fork(struct mm_struct *mm, struct mm_struct *child)
+{
+	struct mmu_notifier_subscriptions *subs;
+	struct mmu_notifier *sub;
+	struct walk w;
+	int ret = 0;
+
+	might_sleep();
+	mmap_assert_write_locked(mm);
+	mmap_assert_write_locked(child);
+
+	subs = subscriptions_enter(mm, MMU_NOTIFIER_HEARS_FORK, &w.entered);
+	if (!subs)
+		return 0;
+	/* fork() itself does so later: no thread is to write to what is shared. */
+	flush_tlb_mm(mm);
+	lock_map_acquire_read(&fork_map);
+	WRITE_ONCE(subs->forker, current);
+	walk_init(&w, subs_table(subs), 0, ULONG_MAX, MMU_NOTIFIER_ALL_EVENTS);
+	while (!ret && (sub = walk_next(&w))) {
+		if (!sub->ops->fork)
+			continue;
+		ret = sub->ops->fork(sub, mm, child);
+		if (WARN_ONCE(ret > 0 || ret < -MAX_ERRNO, "%pS returns %d\n",
+			      sub->ops->fork, ret))
+			ret = -EINVAL;
+	}
+	WRITE_ONCE(subs->forker, NULL);
+	lock_map_release(&fork_map);
+	subscriptions_exit(subs, w.entered);
+	return ret;
+}
+
 /* See mmu_notifier_release(). */
 void __mmu_notifier_release(struct mm_struct *mm)
 {
@@ -1935,6 +1994,11 @@ static int sub_register(struct mmu_notifier *sub, struct mm_struct *mm)
 	subs = subscriptions_get(mm);
 	if (IS_ERR(subs))
 		return PTR_ERR(subs);
+	/* From its fork callback it would wait for itself. */
+	if (WARN_ON_ONCE(READ_ONCE(subs->forker) == current)) {
+		subscriptions_put(subs);
+		return -EINVAL;
+	}
 	if (!subs_lock_with_table(subs, 1, &table, GFP_KERNEL_ACCOUNT)) {
 		subscriptions_put(subs);
 		return -ENOMEM;
@@ -2076,8 +2140,9 @@ void mmu_notifier_unregister(struct mmu_notifier *subscription,
 	if (WARN_ON_ONCE(!mm || subscription->mm != mm || !subscription->users))
 		return;
 	subs = subscriptions_of(mm);
-	/* From its release at exit it would wait for itself: stays subscribed. */
-	if (WARN_ON_ONCE(READ_ONCE(subs->releaser) == current))
+	/* From release at exit, or fork, it would wait for itself: stays subscribed. */
+	if (WARN_ON_ONCE(READ_ONCE(subs->releaser) == current ||
+			 READ_ONCE(subs->forker) == current))
 		return;
 
 	sub_release(subs, subscription, mm);
@@ -2184,6 +2249,7 @@ static void subscriptions_update(struct work_struct *work)
 	spin_unlock(&subs->lock);
 	kvfree(unused);
 
+	might_wait_for_fork(subs->mm);
 	subscriptions_sync(subs);
 	table_free(table);
 	hlist_for_each_entry_safe(sub, next, &gone, hlist) {

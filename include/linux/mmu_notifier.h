@@ -75,10 +75,11 @@ enum mmu_notifier_event {
 /**
  * struct mmu_notifier_ops - what a list subscriber wants to hear
  *
- * Any of them may be NULL, but for the combinations named below.  None may
- * take mmap_lock, or wait for memory: each may run in reclaim.  None may
- * subscribe to its own mm or call mmu_notifier_unregister() on it, as these
- * wait for callbacks; mmu_notifier_put() it may call.
+ * Any of them may be NULL, but for the combinations named below.  None may take
+ * mmap_lock; those down to @arch_invalidate_secondary_tlbs may not wait for
+ * memory, as they run in reclaim.  None may subscribe to its own mm or call
+ * mmu_notifier_unregister() on it, which wait for callbacks; mmu_notifier_put()
+ * does not.
  */
 struct mmu_notifier_ops {
 	/**
@@ -187,6 +188,32 @@ struct mmu_notifier_ops {
 					       struct mm_struct *mm,
 					       unsigned long start,
 					       unsigned long end);
+
+	/**
+	 * @fork: fork() has copied @mm to @child, which does not run yet.
+	 *
+	 * The sections of the copying are over.  What the two share
+	 * copy-on-write is write-protected in both, and no CPU writes to it
+	 * through an old TLB entry.  @child has nothing of a VMA with
+	 * MADV_DONTFORK, and a VMA without pages for one with MADV_WIPEONFORK;
+	 * nor does fork() copy entries that a fault can find again (files,
+	 * shared memory).  Called whatever range or events the subscriber
+	 * asked for; not for threads, vfork() and exec, which copy no mm.
+	 *
+	 * An error makes fork() fail with it; who was not called yet is not.
+	 * Who was called is not called again, as fork() can still fail for
+	 * other reasons, too: who keeps anything for @child subscribes to it,
+	 * and is told by @release however @child ends.
+	 *
+	 * Called with mmap_lock of both held for writing.  May sleep and wait
+	 * for memory, but not for anybody who takes one of the two.  It may
+	 * break CoW in @mm by get_user_pages_remote(), for a device that has to
+	 * write; it must not fault in pages of @child, which is in no cgroup
+	 * yet.  It may subscribe to @child, with those functions that want
+	 * mmap_lock held, and unsubscribe from it.
+	 */
+	int (*fork)(struct mmu_notifier *subscription, struct mm_struct *mm,
+		    struct mm_struct *child);
 
 	/**
 	 * @alloc_notifier: allocate a subscriber for mmu_notifier_get().
@@ -350,7 +377,8 @@ struct mmu_notifier_range {
 #define MMU_NOTIFIER_HEARS_CLEAR_YOUNG		BIT(1)
 #define MMU_NOTIFIER_HEARS_TEST_YOUNG		BIT(2)
 #define MMU_NOTIFIER_HEARS_TLBS			BIT(3)
-#define MMU_NOTIFIER_HEARS_MASK			(BIT(4) - 1)
+#define MMU_NOTIFIER_HEARS_FORK			BIT(4)
+#define MMU_NOTIFIER_HEARS_MASK			(BIT(5) - 1)
 
 int mmu_notifier_register(struct mmu_notifier *subscription,
 			  struct mm_struct *mm);
@@ -442,6 +470,7 @@ void __mmu_notifier_invalidate_page(struct mmu_notifier_range *range);
 void __mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm,
 						   unsigned long start,
 						   unsigned long end);
+int __mmu_notifier_fork(struct mm_struct *mm, struct mm_struct *child);
 
 /**
  * mm_has_notifiers - does anybody listen to this mm?
@@ -727,6 +756,23 @@ mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm,
 		__mmu_notifier_arch_invalidate_secondary_tlbs(mm, start, end);
 }
 
+/**
+ * mmu_notifier_fork - an mm has been copied
+ * @mm: the mm
+ * @child: its copy; nobody runs in it yet
+ *
+ * Context: may sleep.  mmap_lock of both held for writing, all VMAs and entries
+ * copied.
+ * Return: 0, or the error with which a subscriber makes the fork fail.
+ */
+static inline int mmu_notifier_fork(struct mm_struct *mm,
+				    struct mm_struct *child)
+{
+	if (mmu_notifier_hears(mm, MMU_NOTIFIER_HEARS_FORK))
+		return __mmu_notifier_fork(mm, child);
+	return 0;
+}
+
 static inline void mmu_notifier_subscriptions_init(struct mm_struct *mm)
 {
 	RCU_INIT_POINTER(mm->notifier_subscriptions, NULL);
@@ -830,6 +876,12 @@ mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm,
 					    unsigned long start,
 					    unsigned long end)
 {
+}
+
+static inline int mmu_notifier_fork(struct mm_struct *mm,
+				    struct mm_struct *child)
+{
+	return 0;
 }
 
 static inline void mmu_notifier_subscriptions_init(struct mm_struct *mm)

@@ -12,6 +12,7 @@
  *	8 cost		the last to go leaves nothing behind
  *	9 misuse	is warned of, and survived
  *	  interval	all that, for interval subscribers
+ *	  fork		who wants to hears of it, and can refuse it
  *
  * Subscribers are called parties here.  A to D are on the list; a, b and so on
  * are intervals of two pages each, from page 0 on.  What they are called for is
@@ -20,6 +21,7 @@
  *	A( A)	start and end		A-	start refused
  *	A.	invalidate_page		A*	release
  *	A~	arch_invalidate_secondary_tlbs
+ *	AF	fork
  *	Af Ac At	clear_flush_young, clear_young, test_young
  *	A+ A#	alloc_notifier, free_notifier
  *	a( a- a*	invalidate: done, refused, for MMU_NOTIFY_RELEASE
@@ -40,6 +42,7 @@
  *	f0 c0 t1	clear_flush_young, clear_young, test_young; what they must say
  *	T	the TLBs are flushed
  *	x y	the mm dies, the other one dies
+ *	F	the mm is copied to the other one
  *	$	synchronize
  *	M	map a page, by a file and anonymous
  *	w W	the mm lingers after its last subscriber; that time passes
@@ -119,6 +122,7 @@ struct party {
 
 	int err;		/* of a non-blocking start; any refuses */
 	int err_block;		/* of a blocking start */
+	int err_fork;		/* of fork */
 	int young;		/* what the aging callbacks return */
 	bool sleeps;		/* where it may */
 	bool locked;		/* subscribes with mmap_lock held */
@@ -412,6 +416,21 @@ static void on_tlbs(struct mmu_notifier *mn, struct mm_struct *mm,
 	aged(mn, '~', start, end);
 }
 
+static int on_fork(struct mmu_notifier *mn, struct mm_struct *mm,
+		   struct mm_struct *child)
+{
+	struct party *p = container_of(mn, struct party, mn);
+
+	wrong_if(p, mm != p->mm || child != p->c->mm[1], "hears of other mms");
+	mmap_assert_write_locked(mm);
+	mmap_assert_write_locked(child);
+	check_sleeping(p, true);
+	/* Lockdep is to see that it may. */
+	kfree(kmalloc(1, GFP_KERNEL));
+	note(p, 'F');
+	return p->err_fork;
+}
+
 static struct mmu_notifier *on_alloc(struct mm_struct *mm)
 {
 	struct party *p = alloc_ctx->parties;
@@ -497,6 +516,8 @@ static const struct mmu_notifier_ops tlb_ops = {
 	.release = on_release,
 	.arch_invalidate_secondary_tlbs = on_tlbs,
 };
+
+static const struct mmu_notifier_ops fork_ops = { PAIR_OPS, .fork = on_fork };
 
 static const struct mmu_notifier_ops get_ops[2] = {
 	{ PAIR_OPS, GET_OPS, .invalidate_page = on_page },
@@ -694,6 +715,20 @@ static int die(struct party *p)
 		mmput(c->mm[i]);
 	}
 	return 0;
+}
+
+/* What fork() does when it has copied all. */
+static int fork_mm(struct party *p)
+{
+	struct ctx *c = p->c;
+	int ret;
+
+	mmap_write_lock(c->mm[0]);
+	mmap_write_lock_nested(c->mm[1], SINGLE_DEPTH_NESTING);
+	ret = mmu_notifier_fork(c->mm[0], c->mm[1]);
+	mmap_write_unlock(c->mm[1]);
+	mmap_write_unlock(c->mm[0]);
+	return ret;
 }
 
 static void section_start(struct mmu_notifier_range *range,
@@ -1028,6 +1063,32 @@ static void unregister_hook(struct party *p)
 	mmu_notifier_unregister(&p->mn, p->mm);
 }
 
+/* From fork(), D subscribes to the child, */
+static void child_hook(struct party *p)
+{
+	struct party *d = party(p->c, 'D');
+
+	d->mm = p->c->mm[1];
+	d->live = true;
+	wrong_if(d, __mmu_notifier_register(&d->mn, d->mm), "cannot subscribe");
+}
+
+/* and leaves it again; */
+static void child_leaves_hook(struct party *p)
+{
+	child_hook(p);
+	unreg(party(p->c, 'D'));
+}
+
+/* it tries to subscribe to the parent. */
+static void parent_hook(struct party *p)
+{
+	struct party *d = party(p->c, 'D');
+
+	wrong_if(d, __mmu_notifier_register(&d->mn, p->mm) != -EINVAL,
+		 "has subscribed");
+}
+
 /* The kinds of parties. */
 static bool set(struct party *p, char kind)
 {
@@ -1095,9 +1156,24 @@ static bool set(struct party *p, char kind)
 		p->hook = put_hook;
 		p->hook_at = kind == 'r' ? '*' : '(';
 		break;
-	case 'u': /* unregisters itself in release */
+	case 'u': /* unregisters itself in release, */
+	case 'U': /* in fork */
 		p->hook = unregister_hook;
-		p->hook_at = '*';
+		p->hook_at = kind == 'u' ? '*' : 'F';
+		break;
+	case 'F': /* hears of fork, */
+		p->mn.ops = &fork_ops;
+		break;
+	case 'x': /* refuses it, */
+	case 'X': /* with what is no errno, */
+		p->err_fork = kind == 'x' ? -EDQUOT : 1;
+		break;
+	case 'c': /* has D subscribe to the child, */
+	case 'C': /* and leave it, */
+	case 'w': /* or to its own mm */
+		p->hook = kind == 'c' ? child_hook :
+			  kind == 'C' ? child_leaves_hook : parent_hook;
+		p->hook_at = 'F';
 		break;
 	default:
 		return false;
@@ -1111,7 +1187,7 @@ static const struct action {
 } actions[] = {
 	{ '+', join }, { '-', leave }, { '^', get }, { '%', put },
 	{ '?', read_begin }, { '_', insert_and_read }, { '$', synchronize },
-	{ 's', section }, { 'x', die }, { 'y', die },
+	{ 's', section }, { 'x', die }, { 'y', die }, { 'F', fork_mm },
 };
 
 /* What runs in a thread. */
@@ -1236,7 +1312,7 @@ static bool take_step(struct kunit *test, const char *step, char how, int err)
 
 static bool is_logged(const char *s)
 {
-	return isalpha(s[0]) && s[1] && strchr("()-.*~fct+#", s[1]) &&
+	return isalpha(s[0]) && s[1] && strchr("()-.*~fct+#F", s[1]) &&
 	       (!s[2] || s[2] == ' ');
 }
 
@@ -1983,6 +2059,11 @@ static const struct story misuse_stories[] = {
 	{ "refusal_interval", "+A +B +a :ab < [1 a( B( A( >1 ]1 B) A) ?a" },
 	/* Another errno is a refusal like -EAGAIN. */
 	{ "refusal_errno", "+A +B +a :AN < {1! a( B( A- B) >1 ?a" },
+	/* From fork they would wait for themselves. */
+	{ "fork_register", ":AF :Aw +A < F AF >1 s A( A) -A A*" },
+	{ "fork_unregister", ":AF :AU +A < F AF >1 s A( A)" },
+	/* fork() can return an errno only. */
+	{ "fork_no_errno", ":AF :AX +A < F! AF >1", -EINVAL },
 };
 
 KUNIT_ARRAY_PARAM_DESC(misuse, misuse_stories, name);
@@ -2304,9 +2385,80 @@ static struct kunit_case cost_cases[] = {
 
 SUITE(cost);
 
+/*
+ * fork()
+ */
+
+static const struct story fork_stories[] = {
+	/* Whoever listens is called, nobody else. */
+	{ "all", ":AF :BF +A +B +C F BF AF s C( B( A( C) B) A)" },
+	{ "nobody_listens", "+A +a F" },
+	{ "nobody_is_there", "F" },
+	{ "child_listens", ":AF :Ao +A F" },
+	{ "no_more", ":AF :BF +A +B -A A* F BF -B B* F" },
+	/* Whatever it has asked for. */
+	{ "limited", ":AF :BF :Bd :CF :Ce +A +B +C F AF CF BF" },
+
+	/* The first error is fork()'s, and the last call; nothing else changes. */
+	{ "refused_by_first", ":AF :BF :Bx +A +B F! BF s B( A( B) A) F! BF -B B* F AF",
+	  -EDQUOT },
+	{ "refused_by_last", ":AF :BF :Ax +A +B F! BF AF s B( A( B) A)", -EDQUOT },
+	{ "refused_by_limited", ":AF :Ad :Ax +A F! AF", -EDQUOT },
+
+	/*
+	 *	fork()			A
+	 *
+	 *	fork: A
+	 *				unregister: its release, waits
+	 *	goes on
+	 *				unregistered
+	 */
+	{ "unregister", ":AF +A @AF F& AF -A& A* -A? /A F; -A; F" },
+	/* A belongs to the fork that B sleeps in. */
+	{ "unregister_other", ":AF :BF +A +B @BF F& BF -A& A* -A? /B, F; AF -A;" },
+	/* Who comes meanwhile waits for mmap_lock, or need not wait. */
+	{ "register", ":AF :BF +A @AF F& AF +B& +B? /A F; +B; F BF AF" },
+	{ "insert", ":AF +A @AF F& AF +a s a( A( A) /A F;" },
+	/* It is no section, and delays none; nor who has left another mm. */
+	{ "section", ":AF +A @AF F& AF [1 A( ]1 A) /A F;" },
+	{ "elsewhere", ":AF :Bo +A +B @AF F& AF -B B* /A F;" },
+
+	/* Who subscribes to the child is told how it ends, and of nothing else. */
+	{ "child", ":AF :Ac +A F AF s A( A) y D* -A A*" },
+	{ "child_of_refused", ":AF :Ax :BF :Bc +A +B F! BF AF y D*", -EDQUOT },
+	{ "child_left_again", ":AF :AC +A F AF D* F AF D* y" },
+};
+
+KUNIT_ARRAY_PARAM_DESC(fork, fork_stories, name);
+
+/* Nobody is looked for who does not listen. */
+static void fork_hears(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct party *a = party(c, 'A'), *b = party(c, 'B');
+
+	b->mn.ops = &fork_ops;
+	KUNIT_ASSERT_EQ(test, reg(a), 0);
+	KUNIT_EXPECT_FALSE(test, mmu_notifier_hears(a->mm, MMU_NOTIFIER_HEARS_FORK));
+	KUNIT_ASSERT_EQ(test, reg(b), 0);
+	KUNIT_EXPECT_TRUE(test, mmu_notifier_hears(a->mm, MMU_NOTIFIER_HEARS_FORK));
+	KUNIT_EXPECT_FALSE(test, mmu_notifier_hears(a->mm, MMU_NOTIFIER_HEARS_MASK &
+							   ~MMU_NOTIFIER_HEARS_FORK));
+	unreg(b);
+	KUNIT_EXPECT_FALSE(test, mmu_notifier_hears(a->mm, MMU_NOTIFIER_HEARS_FORK));
+}
+
+static struct kunit_case fork_cases[] = {
+	KUNIT_CASE_PARAM(stories, fork_gen_params),
+	KUNIT_CASE(fork_hears),
+	{}
+};
+
+SUITE(fork);
+
 kunit_test_suites(&pairing_suite, &release_suite, &page_suite, &sleeping_suite,
 		  &registration_suite, &isolation_suite, &misuse_suite,
-		  &interval_suite, &cost_suite);
+		  &interval_suite, &cost_suite, &fork_suite);
 
 MODULE_DESCRIPTION("KUnit tests for the MMU notifier core");
 MODULE_LICENSE("GPL");

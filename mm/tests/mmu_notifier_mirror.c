@@ -79,6 +79,7 @@
  * struct mirror - one file
  * @mn: flavours other than MIRROR_INTERVAL
  * @mni: MIRROR_INTERVAL
+ * @ops: of @mn
  * @mutex: see the legend
  * @attached: subscribed
  * @mm: the process's; referenced by the subscription
@@ -90,6 +91,9 @@
  * @dead: released; nothing is mapped any more
  * @sections: open ones that overlap the range
  * @seq: grows with each invalidation that a lookup may have missed
+ * @fork_flags: MIRROR_FORK*
+ * @fork_error: with which the next fork() is to fail; under mirror_lock
+ * @child: subscribed to a child, if it has an mm
  * @stats: for the user
  * @job: what the threads shall do
  * @threads: running, or done and not yet waited for
@@ -102,6 +106,7 @@ struct mirror {
 		struct mmu_notifier mn;
 		struct mmu_interval_notifier mni;
 	};
+	struct mmu_notifier_ops ops;
 	struct mutex mutex;	/* see the legend above */
 	bool attached;
 	struct mm_struct *mm;
@@ -113,6 +118,9 @@ struct mirror {
 	bool dead;
 	unsigned int sections;
 	unsigned long seq;
+	u32 fork_flags;
+	u32 fork_error;
+	struct mmu_notifier child;
 	struct mirror_stats stats;
 	struct mirror_threads job;
 	struct task_struct *threads[MAX_THREADS];
@@ -752,12 +760,14 @@ static bool copy_entry(struct mirror *m, unsigned long i, unsigned long seq,
  * Hardware that walks the CPU's tables, and has the CPU handle its faults.  What
  * it finds is what it caches; before it writes it wants the dirty bit set.
  */
-static bool tlb_fill(struct mirror *m, unsigned long i, bool write, long *ret)
+static bool tlb_fill(struct mirror *m, unsigned long i, bool write, bool locked,
+		     long *ret)
 {
 	bool unlocked, again;
 
 	*ret = fixup_user_fault(m->mm, spte_addr(m, i),
-				write ? FAULT_FLAG_WRITE : 0, &unlocked);
+				write ? FAULT_FLAG_WRITE : 0,
+				locked ? NULL : &unlocked);
 	if (*ret)
 		return false;
 	*ret = 1;
@@ -765,10 +775,12 @@ static bool tlb_fill(struct mirror *m, unsigned long i, bool write, long *ret)
 }
 
 /*
- * Fault an entry in.  The caller has a user reference to the mm.  -EAGAIN: it
- * could not be had for all the invalidations, or was gone again.
+ * Fault an entry in.  The caller has a user reference to the mm; @locked: and
+ * mmap_lock.  -EAGAIN: it could not be had for all the invalidations, or was gone
+ * again.
  */
-static int mirror_fault(struct mirror *m, unsigned long i, bool write)
+static int mirror_fault(struct mirror *m, unsigned long i, bool write,
+			bool locked)
 {
 	unsigned int gup = FOLL_HONOR_NUMA_FAULT | (write ? FOLL_WRITE : 0);
 	unsigned long addr = spte_addr(m, i), flags, seq;
@@ -785,16 +797,18 @@ static int mirror_fault(struct mirror *m, unsigned long i, bool write)
 			schedule_timeout_uninterruptible(1);
 			continue;
 		}
-		mmap_read_lock(m->mm);
+		if (!locked)
+			mmap_read_lock(m->mm);
 		/* It hears of no end. */
 		if (m->flavour == MIRROR_INTERVAL)
 			check_some(m, i, "at a fault");
 		if (m->flavour == MIRROR_TLB)
-			ok = tlb_fill(m, i, write, &ret);
+			ok = tlb_fill(m, i, write, locked, &ret);
 		else
 			ret = get_user_pages_remote(m->mm, addr, 1, gup, &page,
 						    NULL);
-		mmap_read_unlock(m->mm);
+		if (!locked)
+			mmap_read_unlock(m->mm);
 		if (ret != 1)
 			return ret < 0 ? ret : -EFAULT;
 
@@ -816,6 +830,110 @@ static int mirror_fault(struct mirror *m, unsigned long i, bool write)
 			return -ESRCH;
 	}
 	return -EAGAIN;
+}
+
+/*
+ * fork().
+ */
+
+/* Does the child have what it is to have, and may nobody write to what is shared? */
+static void check_fork(struct mirror *m, struct mm_struct *child, unsigned long i)
+{
+	unsigned long addr = spte_addr(m, i), flags, spte;
+	struct vm_area_struct *vma = vma_lookup(m->mm, addr);
+	struct vm_area_struct *copy = vma_lookup(child, addr);
+	struct cpu_entry ours, theirs;
+	const char *what = NULL;
+	struct folio *folio;
+
+	if (!vma || (vma->vm_flags & VM_SHARED))
+		return;
+	entry_lock(child, addr, &theirs);
+	entry_unlock(&theirs);
+	entry_lock(m->mm, addr, &ours);
+	spin_lock_irqsave(&mirror_lock, flags);
+	spte = m->spte[i];
+	m->stats.checks++;
+	if (!copy != !!(vma->vm_flags & VM_DONTCOPY)) {
+		what = copy ? "the child has the mapping" :
+			      "the child lacks the mapping";
+	} else if (!copy || (vma->vm_flags & VM_WIPEONFORK)) {
+		if (theirs.present)
+			what = "the child has the page";
+	} else if (ours.present && theirs.present && ours.pfn == theirs.pfn) {
+		if (ours.write || theirs.write || (spte & SPTE_WRITE))
+			what = "shared with the child, and writable";
+	} else if (ours.present && pfn_valid(ours.pfn) && !theirs.raw) {
+		folio = pfn_folio(ours.pfn);
+		/* Not what reclaim may have thrown away by now. */
+		if (folio_test_anon(folio) &&
+		    (folio_test_swapbacked(folio) || folio_test_hugetlb(folio)))
+			what = "the child lacks the page";
+	}
+	spin_unlock_irqrestore(&mirror_lock, flags);
+	entry_unlock(&ours);
+	if (what)
+		violation(m, what, addr, spte, &ours, "at fork");
+}
+
+static int child_start(struct mmu_notifier *mn,
+		       const struct mmu_notifier_range *range)
+{
+	struct mirror *m = container_of(mn, struct mirror, child);
+	unsigned long flags;
+
+	spin_lock_irqsave(&mirror_lock, flags);
+	m->stats.child_starts++;
+	spin_unlock_irqrestore(&mirror_lock, flags);
+	return 0;
+}
+
+static void child_release(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+	struct mirror *m = container_of(mn, struct mirror, child);
+	unsigned long flags;
+
+	spin_lock_irqsave(&mirror_lock, flags);
+	m->stats.child_releases++;
+	spin_unlock_irqrestore(&mirror_lock, flags);
+}
+
+static const struct mmu_notifier_ops child_ops = {
+	.release = child_release,
+	.invalidate_range_start = child_start,
+};
+
+static int mirror_fork(struct mmu_notifier *mn, struct mm_struct *mm,
+		       struct mm_struct *child)
+{
+	struct mirror *m = container_of(mn, struct mirror, mn);
+	unsigned long i, nr = (m->end - m->start) >> PAGE_SHIFT, flags;
+	struct vm_area_struct *vma;
+	int ret = 0;
+
+	spin_lock_irqsave(&mirror_lock, flags);
+	m->stats.forks++;
+	swap(ret, m->fork_error);
+	spin_unlock_irqrestore(&mirror_lock, flags);
+	if (mm != m->mm || child == mm)
+		violation(m, "another mm's fork", m->start, 0, NULL, "at fork");
+	for (i = 0; i < nr; i++)
+		check_fork(m, child, i);
+	if (ret)
+		return -ret;
+
+	if (m->fork_flags & MIRROR_FORK_COW) {
+		for (i = 0; i < nr && !ret; i++) {
+			vma = vma_lookup(mm, spte_addr(m, i));
+			if (vma && (vma->vm_flags & VM_WRITE))
+				ret = mirror_fault(m, i, true, true);
+		}
+	}
+	if (!ret && (m->fork_flags & MIRROR_FORK_CHILD) && !m->child.mm) {
+		m->child.ops = &child_ops;
+		ret = __mmu_notifier_register(&m->child, child);
+	}
+	return ret;
 }
 
 /* Read, or add 1; false if there is no entry that allows it. */
@@ -853,7 +971,7 @@ static int mirror_access_one(struct mirror *m, unsigned long i, bool write,
 	while (!mirror_touch(m, i, write, offset, value)) {
 		if (!tries--)
 			return -EAGAIN;
-		ret = mirror_fault(m, i, write);
+		ret = mirror_fault(m, i, write, false);
 		if (ret)
 			return ret;
 	}
@@ -968,7 +1086,10 @@ static long mirror_do_attach(struct mirror *m, struct mirror_attach __user *arg)
 
 	if (copy_from_user(&a, arg, sizeof(a)))
 		return -EFAULT;
-	if (a.flavour >= MIRROR_FLAVOURS || a.flags || a.start >= a.end ||
+	if (a.flavour >= MIRROR_FLAVOURS || a.start >= a.end ||
+	    a.flags & ~(MIRROR_FORK | MIRROR_FORK_COW | MIRROR_FORK_CHILD) ||
+	    (a.flags && !(a.flags & MIRROR_FORK)) ||
+	    (a.flags && a.flavour == MIRROR_INTERVAL) ||
 	    !PAGE_ALIGNED(a.start) || !PAGE_ALIGNED(a.end) ||
 	    a.end > TASK_SIZE || a.end - a.start > MAX_RANGE)
 		return -EINVAL;
@@ -985,6 +1106,9 @@ static long mirror_do_attach(struct mirror *m, struct mirror_attach __user *arg)
 	m->mm = current->mm;
 	m->dead = false;
 	m->sections = 0;
+	m->fork_flags = a.flags;
+	m->fork_error = 0;
+	memset(&m->child, 0, sizeof(m->child));
 	memset(&m->stats, 0, sizeof(m->stats));
 	static_branch_inc(&mmu_notifier_mirrors);
 	spin_lock_irqsave(&mirror_lock, flags);
@@ -997,8 +1121,11 @@ static long mirror_do_attach(struct mirror *m, struct mirror_attach __user *arg)
 						   &interval_ops);
 	} else {
 		memset(&m->mn, 0, sizeof(m->mn));
-		m->mn.ops = a.flavour == MIRROR_PAGE ? &page_ops :
-			    a.flavour == MIRROR_TLB ? &tlb_ops : &list_ops;
+		m->ops = a.flavour == MIRROR_PAGE ? page_ops :
+			 a.flavour == MIRROR_TLB ? tlb_ops : list_ops;
+		if (a.flags & MIRROR_FORK)
+			m->ops.fork = mirror_fork;
+		m->mn.ops = &m->ops;
 		ret = mmu_notifier_register(&m->mn, m->mm);
 	}
 	if (!ret) {
@@ -1024,6 +1151,9 @@ static long mirror_do_detach(struct mirror *m)
 		mmu_interval_notifier_remove(&m->mni);
 	else
 		mmu_notifier_unregister(&m->mn, m->mm);
+	/* No fork is in flight any more that could subscribe. */
+	if (m->child.mm)
+		mmu_notifier_unregister(&m->child, m->child.mm);
 	if (m->sections)
 		violation(m, "a start without an end", m->start, 0, NULL,
 			  "when unsubscribed");
@@ -1132,6 +1262,21 @@ static long mirror_do_threads(struct mirror *m,
 	return 0;
 }
 
+static long mirror_do_fork_error(struct mirror *m, u32 __user *arg)
+{
+	unsigned long flags;
+	u32 error;
+
+	if (get_user(error, arg))
+		return -EFAULT;
+	if (!m->fork_flags || error > MAX_ERRNO)
+		return -EINVAL;
+	spin_lock_irqsave(&mirror_lock, flags);
+	m->fork_error = error;
+	spin_unlock_irqrestore(&mirror_lock, flags);
+	return 0;
+}
+
 static long mirror_do_stats(struct mirror *m, struct mirror_stats __user *arg)
 {
 	struct mirror_stats stats;
@@ -1177,6 +1322,8 @@ static long mirror_command(struct mirror *m, unsigned int cmd, void __user *arg)
 				(u64 __user *)arg);
 	case MIRROR_CLEAN:
 		return mirror_do_clean(m);
+	case MIRROR_FORK_ERROR:
+		return mirror_do_fork_error(m, arg);
 	case MIRROR_STATS:
 		return mirror_do_stats(m, arg);
 	}

@@ -23,12 +23,19 @@ enum mirror_flavour {
 	MIRROR_FLAVOURS,
 };
 
+/* Hear of fork(), and look whether parent, child and mirror agree then. */
+#define MIRROR_FORK		1
+/* Then break CoW in the parent, and map all of the range writable. */
+#define MIRROR_FORK_COW		2
+/* Then subscribe to the child; only one until MIRROR_DETACH. */
+#define MIRROR_FORK_CHILD	4
+
 /**
  * struct mirror_attach - mirror [@start, @end) of the caller's mm
  * @start: first byte, page-aligned
  * @end: exclusive, page-aligned
  * @flavour: enum mirror_flavour
- * @flags: 0
+ * @flags: MIRROR_FORK*, the latter two with the first; not for an interval
  */
 struct mirror_attach {
 	__u64 start;
@@ -98,6 +105,9 @@ struct mirror_threads {
  * @violations: of this mirror
  * @reports: of CONFIG_DEBUG_MMU_NOTIFIER since boot, any mm
  * @last_event: enum mmu_notifier_event of the last section
+ * @forks: calls of fork
+ * @child_starts: invalidate_range_start in a child (MIRROR_FORK_CHILD)
+ * @child_releases: release of a child
  */
 struct mirror_stats {
 	__u64 starts;
@@ -119,6 +129,9 @@ struct mirror_stats {
 	__u64 violations;
 	__u64 reports;
 	__u64 last_event;
+	__u64 forks;
+	__u64 child_starts;
+	__u64 child_releases;
 };
 
 #define MIRROR_ATTACH		_IOW('m', 0, struct mirror_attach)
@@ -136,5 +149,7 @@ struct mirror_stats {
 
 /* Write-protect the shared file mapping by wp_shared_mapping_range(). */
 #define MIRROR_CLEAN		_IO('m', 8)
+/* The next fork() that the mirror hears of is to fail with this errno. */
+#define MIRROR_FORK_ERROR	_IOW('m', 9, __u32)
 
 #endif /* _MM_TESTS_MMU_NOTIFIER_MIRROR_H */

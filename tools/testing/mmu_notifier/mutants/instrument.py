@@ -26,6 +26,7 @@ CALLS = {
     "mmu_notifier_ages": ("ages", DROP),
     "mmu_notifier_arch_invalidate_secondary_tlbs": ("tlbs", DROP | SHORT),
     "mmu_notifier_release": ("release", DROP),
+    "mmu_notifier_fork": ("fork", DROP),
     "mm_has_notifiers": ("has_notifiers", DROP),
     "ptep_clear_young_notify": ("ptep_clear_young_notify", DROP),
     "pmdp_clear_young_notify": ("pmdp_clear_young_notify", DROP),

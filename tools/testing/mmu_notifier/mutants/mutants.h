@@ -179,6 +179,16 @@ static inline void mutant_release(unsigned int site, struct mm_struct *mm)
 		mmu_notifier_release(mm);
 }
 
+static inline int mutant_fork(unsigned int site, struct mm_struct *mm,
+			      struct mm_struct *child)
+{
+	/* Everybody forks; only where it is heard could it be missed. */
+	if (mmu_notifier_hears(mm, MMU_NOTIFIER_HEARS_FORK) &&
+	    mutant_drops(site))
+		return 0;
+	return mmu_notifier_fork(mm, child);
+}
+
 static inline void mutant_tlbs(unsigned int site, struct mm_struct *mm,
 			       unsigned long start, unsigned long end)
 {

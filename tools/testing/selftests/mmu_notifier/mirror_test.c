@@ -49,6 +49,7 @@
 #define PATTERN		0	/* written by the CPU, once */
 #define COUNT		8	/* the mirror's additions, of all pages alike */
 #define BUSY		16	/* those of the mirror's threads */
+#define OWN		32	/* a process's that has forked, or was */
 
 #define CGROUP		"/sys/fs/cgroup/mirror_test"
 #define KSM		"/sys/kernel/mm/ksm/"
@@ -78,6 +79,7 @@ struct world {
 	struct __test_metadata *test;
 	const struct kind *kind;
 	unsigned int flavour;
+	unsigned int flags;	/* of the mirror */
 	int mirror;
 	int file;
 	int pagemap;
@@ -152,6 +154,19 @@ static bool is_huge(struct world *w, char *addr)
 	return ioctl(w->pagemap, PAGEMAP_SCAN, &scan) == 1;
 }
 
+/* Memory that is accounted in the whole system, in KiB; or -1. */
+static long committed(void)
+{
+	char text[4096], *found;
+	int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+	ssize_t len = read(fd, text, sizeof(text) - 1);
+
+	close(fd);
+	text[len > 0 ? len : 0] = 0;
+	found = strstr(text, "Committed_AS:");
+	return found ? strtol(found + strlen("Committed_AS:"), NULL, 10) : -1;
+}
+
 /* Folios that wait in the per-CPU batches of the LRU are not found by many. */
 static void drain_lru(void)
 {
@@ -211,6 +226,7 @@ static void attach_range(struct world *w, char *start, size_t len)
 		.start = (uintptr_t)start,
 		.end = (uintptr_t)start + len,
 		.flavour = w->flavour,
+		.flags = w->flags,
 	};
 
 	ASSERT_EQ(0, ioctl(w->mirror, MIRROR_ATTACH, &attach));
@@ -1005,6 +1021,444 @@ TEST_F(cow, snapshot)
 		EXPECT_EQ(0, child_ends(&child));
 	}
 	idle(w);
+	verify(w);
+}
+
+/* fixture fork: the mirror hears of fork() */
+FIXTURE(fork) {
+	struct world w;
+	struct child child;
+	volatile int *step;	/* shared with the child */
+};
+
+FIXTURE_VARIANT(fork) {
+	unsigned int kind;
+	unsigned int flavour;
+};
+
+/* An interval does not hear of it. */
+#define LISTS(fixture, name, k)							\
+	struct world;								\
+	FIXTURE_VARIANT_ADD(fixture, name##_list)				\
+	{ .kind = k, .flavour = MIRROR_LIST };					\
+	FIXTURE_VARIANT_ADD(fixture, name##_page)				\
+	{ .kind = k, .flavour = MIRROR_PAGE };					\
+	FIXTURE_VARIANT_ADD(fixture, name##_tlb)				\
+	{ .kind = k, .flavour = MIRROR_TLB }
+
+LISTS(fork, anon, ANON);
+LISTS(fork, file_private, FILE_PRIVATE);
+LISTS(fork, thp, ANON_THP);
+LISTS(fork, hugetlb, HUGETLB_PRIVATE);
+LISTS(fork, shmem, SHMEM);
+
+FIXTURE_SETUP(fork)
+{
+	self->w.flags = MIRROR_FORK;
+	setup(&self->w, _metadata, variant->kind, variant->flavour);
+	self->step = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->step);
+}
+
+FIXTURE_TEARDOWN(fork)
+{
+	finish(&self->w);
+}
+
+static void wait_step(volatile int *step, int nr)
+{
+	double end = now() + 20;
+
+	while (*step < nr && now() < end)
+		usleep(500);
+}
+
+/* The mirror with other flags, and as much mapped as before. */
+static void attach_again(struct world *w, unsigned int flags)
+{
+	struct __test_metadata *_metadata = w->test;
+
+	ASSERT_EQ(0, ioctl(w->mirror, MIRROR_DETACH));
+	w->flags = flags;
+	attach(w);
+	touch(w);
+	mark(w);
+}
+
+static void expect_forks(struct world *w, uint64_t forks)
+{
+	struct __test_metadata *_metadata = w->test;
+	struct mirror_stats s = stats(w);
+
+	EXPECT_EQ(forks, s.forks - w->before.forks);
+}
+
+/* In the child, which is not the one to report. */
+static bool is_right(struct world *w, uint64_t count, size_t offset, uint64_t value)
+{
+	size_t page, wrong = 0;
+
+	for (page = 0; page < w->len / PAGE; page++) {
+		wrong += *word(w->mem, page, PATTERN) != pattern(w, page);
+		wrong += *word(w->mem, page, COUNT) != count;
+		wrong += *word(w->mem, page, offset) != value;
+	}
+	return !wrong;
+}
+
+static void set_all(struct world *w, size_t offset, uint64_t value)
+{
+	size_t page;
+
+	for (page = 0; page < w->len / PAGE; page++)
+		*word(w->mem, page, offset) = value;
+}
+
+/* What the child, its parent and the parent's device write stays with each. */
+TEST_F(fork, writes)
+{
+	struct world *w = &self->w;
+	bool shared = w->kind->shared;
+	size_t page, wrong = 0;
+
+	mark(w);
+	if (!fork_child(w, &self->child)) {
+		bool ok = is_right(w, w->count, OWN, 0);
+
+		set_all(w, OWN, 1);
+		*self->step = 1;
+		wait_step(self->step, 2);
+		_exit(!ok || !is_right(w, w->count + 2 * shared, OWN, 1 + shared));
+	}
+	expect_forks(w, 1);
+	wait_step(self->step, 1);
+	touch(w);
+	for (page = 0; page < w->len / PAGE; page++)
+		wrong += *word(w->mem, page, OWN) != shared;
+	EXPECT_EQ(0, wrong);
+	set_all(w, OWN, 2);
+	touch(w);
+	*self->step = 2;
+	verify(w);
+	EXPECT_EQ(0, child_ends(&self->child));
+	verify(w);
+	expect_forks(w, 1);
+}
+
+/* The subscriber's errno is fork()'s, and nothing else has changed. */
+TEST_F(fork, error)
+{
+	struct world *w = &self->w;
+	uint32_t error = EUCLEAN;
+	int i;
+
+	busy(w);
+	for (i = 0; i < 10; i++) {
+		ASSERT_EQ(0, ioctl(w->mirror, MIRROR_FORK_ERROR, &error));
+		errno = 0;
+		self->child.pid = fork();
+		if (!self->child.pid)
+			_exit(1);
+		EXPECT_EQ(-1, self->child.pid);
+		EXPECT_EQ(EUCLEAN, errno);
+	}
+	expect_forks(w, i);
+	idle(w);
+	verify(w);
+	touch(w);
+	verify(w);
+	/* There is no child. */
+	EXPECT_EQ(-1, waitpid(-1, NULL, WNOHANG));
+	EXPECT_EQ(ECHILD, errno);
+
+	if (!fork_child(w, &self->child))
+		_exit(!is_right(w, w->count, OWN, 0));
+	EXPECT_EQ(0, child_ends(&self->child));
+	verify(w);
+}
+
+/* What the child is not to have it does not get, and nobody is told of. */
+TEST_F(fork, madv_dontfork)
+{
+	struct world *w = &self->w;
+	struct mirror_stats s;
+
+	ASSERT_EQ(0, madvise(w->mem, w->len, MADV_DONTFORK));
+	mark(w);
+	if (!fork_child(w, &self->child)) {
+		unsigned char vec[512];
+
+		child_waits(&self->child);
+		_exit(mincore(w->mem, w->len, vec) != -1 || errno != ENOMEM);
+	}
+	expect_forks(w, 1);
+	s = stats(w);
+	EXPECT_EQ(w->before.starts, s.starts);
+	if (w->flavour != MIRROR_TLB)
+		EXPECT_EQ(w->len / PAGE, entries(w, true));
+	touch(w);
+	EXPECT_EQ(0, child_ends(&self->child));
+	verify(w);
+}
+
+/* Children that have gone before anybody looks at them. */
+TEST_F(fork, exit_at_once)
+{
+	struct world *w = &self->w;
+	int i, status;
+	pid_t pid;
+
+	busy(w);
+	for (i = 0; i < 30; i++) {
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid)
+			_exit(0);
+		if (i % 3)
+			continue;
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		EXPECT_EQ(0, status);
+	}
+	while (waitpid(-1, &status, 0) > 0)
+		EXPECT_EQ(0, status);
+	expect_forks(w, 30);
+	idle(w);
+	verify(w);
+}
+
+/*
+ * Hardware that cannot fault: CoW is broken before the child runs. The child has
+ * the pages as they were, the device never stops writing to the parent's.
+ */
+TEST_F(fork, cow)
+{
+	struct world *w = &self->w;
+	uint64_t sum;
+
+	attach_again(w, MIRROR_FORK | MIRROR_FORK_COW);
+	if (!fork_child(w, &self->child)) {
+		child_waits(&self->child);
+		_exit(!is_right(w, w->count + w->kind->shared, OWN, 0));
+	}
+	expect_forks(w, 1);
+	/* fork() flushes it once more, with all that it caches. */
+	if (w->flavour != MIRROR_TLB) {
+		EXPECT_EQ(w->len / PAGE,
+			  mirror(w, w->mem, w->len, true, true, COUNT, &sum));
+		EXPECT_EQ(w->count * (w->len / PAGE), sum);
+		w->count++;
+	} else {
+		touch(w);
+	}
+	verify(w);
+	EXPECT_EQ(0, child_ends(&self->child));
+	verify(w);
+
+	busy(w);
+	if (!fork_child(w, &self->child)) {
+		child_waits(&self->child);
+		_exit(!is_right(w, w->count, OWN, 0));
+	}
+	usleep(5000);
+	EXPECT_EQ(0, child_ends(&self->child));
+	idle(w);
+	verify(w);
+}
+
+/* A mirror of the parent alone hears nothing of what the child does. */
+TEST_F(fork, child_alone)
+{
+	struct world *w = &self->w;
+	struct mirror_stats s;
+
+	if (!fork_child(w, &self->child)) {
+		wait_step(self->step, 1);
+		set_all(w, OWN, 1);
+		if (mprotect(w->mem, w->len, PROT_READ) || munmap(w->mem, w->kind->len))
+			_exit(1);
+		*self->step = 2;
+		child_waits(&self->child);
+		_exit(0);
+	}
+	touch(w);
+	mark(w);
+	*self->step = 1;
+	wait_step(self->step, 2);
+	EXPECT_EQ(0, child_ends(&self->child));
+	s = stats(w);
+	EXPECT_EQ(w->before.starts, s.starts);
+	EXPECT_EQ(w->before.pages, s.pages);
+	EXPECT_EQ(w->before.releases, s.releases);
+	expect_forks(w, 0);
+	verify(w);
+}
+
+/* One that subscribes to the child, too, does; and of its end. */
+TEST_F(fork, child_followed)
+{
+	struct world *w = &self->w;
+	struct mirror_stats s;
+
+	attach_again(w, MIRROR_FORK | MIRROR_FORK_CHILD);
+	if (!fork_child(w, &self->child)) {
+		wait_step(self->step, 1);
+		if (munmap(w->mem, w->kind->len))
+			_exit(1);
+		*self->step = 2;
+		child_waits(&self->child);
+		_exit(0);
+	}
+	s = stats(w);
+	EXPECT_EQ(0, s.child_releases);
+	*self->step = 1;
+	wait_step(self->step, 2);
+	s = stats(w);
+	EXPECT_LT(0, s.child_starts);
+	EXPECT_EQ(0, child_ends(&self->child));
+	s = stats(w);
+	EXPECT_EQ(1, s.child_releases);
+	EXPECT_EQ(0, s.releases);
+	verify(w);
+}
+
+/* Two mirrors: when the one refuses, the other has heard all of it or nothing. */
+TEST_F(fork, child_refused)
+{
+	struct world *w = &self->w, other = *w;
+	struct mirror_stats s[2];
+	uint32_t error = EUCLEAN;
+	int i;
+
+	attach_again(w, MIRROR_FORK | MIRROR_FORK_CHILD);
+	other.mirror = open("/dev/mmu_notifier_mirror", O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, other.mirror);
+	other.flags = w->flags;
+	attach(&other);
+	for (i = 0; i < 2; i++) {
+		struct world *refuses = i ? &other : w;
+
+		ASSERT_EQ(0, ioctl(refuses->mirror, MIRROR_FORK_ERROR, &error));
+		self->child.pid = fork();
+		if (!self->child.pid)
+			_exit(1);
+		EXPECT_EQ(-1, self->child.pid);
+		EXPECT_EQ(EUCLEAN, errno);
+	}
+	s[0] = stats(w);
+	s[1] = stats(&other);
+	/* The older one is called last. */
+	EXPECT_EQ(1, s[0].forks);
+	EXPECT_EQ(2, s[1].forks);
+	EXPECT_EQ(0, s[0].child_releases);
+	EXPECT_EQ(1, s[1].child_releases);
+	close(other.mirror);
+	verify(w);
+}
+
+/* fixture fork_anon: and with one kind of memory */
+FIXTURE(fork_anon) {
+	struct world w;
+	struct child child;
+};
+
+FIXTURE_VARIANT(fork_anon) {
+	unsigned int kind;
+	unsigned int flavour;
+};
+
+LISTS(fork_anon, anon, ANON);
+LISTS(fork_anon, thp, ANON_THP);
+
+FIXTURE_SETUP(fork_anon)
+{
+	self->w.flags = MIRROR_FORK;
+	setup(&self->w, _metadata, variant->kind, variant->flavour);
+}
+
+FIXTURE_TEARDOWN(fork_anon)
+{
+	finish(&self->w);
+}
+
+/* The child finds nothing, and what it puts there is its own. */
+TEST_F(fork_anon, madv_wipeonfork)
+{
+	struct world *w = &self->w;
+
+	ASSERT_EQ(0, madvise(w->mem, w->len, MADV_WIPEONFORK));
+	mark(w);
+	if (!fork_child(w, &self->child)) {
+		size_t page, wrong = 0;
+
+		child_waits(&self->child);
+		for (page = 0; page < w->len / PAGE; page++)
+			wrong += *word(w->mem, page, PATTERN) || *word(w->mem, page, COUNT);
+		set_all(w, COUNT, 1000);
+		_exit(!!wrong);
+	}
+	expect_forks(w, 1);
+	if (w->flavour != MIRROR_TLB)
+		EXPECT_EQ(w->len / PAGE, entries(w, true));
+	touch(w);
+	EXPECT_EQ(0, child_ends(&self->child));
+	verify(w);
+}
+
+/* What is accounted for a child that does not come is given back. */
+TEST_F(fork_anon, error_accounting)
+{
+	struct world *w = &self->w;
+	uint32_t error = EUCLEAN;
+	long before, after;
+	int i;
+
+	before = committed();
+	ASSERT_LT(0, before);
+	for (i = 0; i < 50; i++) {
+		ASSERT_EQ(0, ioctl(w->mirror, MIRROR_FORK_ERROR, &error));
+		if (!fork())
+			_exit(1);
+	}
+	after = committed();
+	/* In KiB; each would leave @len behind, at least. */
+	EXPECT_GT(25 * (long)w->len / 1024, after - before);
+	expect_forks(w, 50);
+	verify(w);
+}
+
+static void *nothing(void *arg)
+{
+	return arg;
+}
+
+/* Threads, vfork() and exec copy no mm. */
+TEST_F(fork_anon, not_for_others)
+{
+	struct world *w = &self->w;
+	pthread_t thread;
+	int status;
+	pid_t pid;
+
+	mark(w);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, nothing, NULL));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	pid = vfork();
+	if (!pid) {
+		execl("/bin/true", "true", NULL);
+		_exit(2);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	expect_forks(w, 0);
+
+	pid = fork();
+	if (!pid) {
+		execl("/bin/true", "true", NULL);
+		_exit(2);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	expect_forks(w, 1);
 	verify(w);
 }
 
