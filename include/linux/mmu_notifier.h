@@ -76,10 +76,9 @@ enum mmu_notifier_event {
  * struct mmu_notifier_ops - what a list subscriber wants to hear
  *
  * Any of them may be NULL, but for the combinations named below.  None may take
- * mmap_lock; those down to @arch_invalidate_secondary_tlbs may not wait for
- * memory, as they run in reclaim.  None may subscribe to its own mm or call
- * mmu_notifier_unregister() on it, which wait for callbacks; mmu_notifier_put()
- * does not.
+ * mmap_lock, nor, down to @arch_invalidate_secondary_tlbs, wait for memory: these
+ * can run in reclaim.  None may subscribe to its own mm or mmu_notifier_unregister()
+ * from it, as that waits for callbacks; mmu_notifier_put() it may call.
  */
 struct mmu_notifier_ops {
 	/**

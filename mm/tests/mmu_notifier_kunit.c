@@ -2397,7 +2397,7 @@ static const struct story fork_stories[] = {
 	{ "child_listens", ":AF :Ao +A F" },
 	{ "no_more", ":AF :BF +A +B -A A* F BF -B B* F" },
 	/* Whatever it has asked for. */
-	{ "limited", ":AF :BF :Bd :CF :Ce +A +B +C F AF CF BF" },
+	{ "limited", ":AF :BF :BD :CF :Ce +A +B +C F AF CF BF" },
 
 	/* The first error is fork()'s, and the last call; nothing else changes. */
 	{ "refused_by_first", ":AF :BF :Bx +A +B F! BF s B( A( B) A) F! BF -B B* F AF",

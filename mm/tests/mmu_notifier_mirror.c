@@ -28,6 +28,7 @@
  */
 #include <linux/bitops.h>
 #include <linux/debugfs.h>
+#include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/hugetlb.h>
@@ -876,6 +877,25 @@ static void check_fork(struct mirror *m, struct mm_struct *child, unsigned long 
 		violation(m, what, addr, spte, &ours, "at fork");
 }
 
+/* Of the first words of all pages that the CPU may not write to. */
+static u64 sum_protected(struct mirror *m)
+{
+	unsigned long i, n, nr = (m->end - m->start) >> PAGE_SHIFT;
+	struct cpu_entry cpu;
+	u64 sum = 0, *p;
+
+	for (i = 0; i < nr; i++) {
+		entry_lock(m->mm, spte_addr(m, i), &cpu);
+		if (cpu.present && !cpu.write && pfn_valid(cpu.pfn)) {
+			p = __va(cpu.pfn << PAGE_SHIFT);
+			for (n = 0; n < 8; n++)
+				sum += READ_ONCE(p[n]);
+		}
+		entry_unlock(&cpu);
+	}
+	return sum;
+}
+
 static int child_start(struct mmu_notifier *mn,
 		       const struct mmu_notifier_range *range)
 {
@@ -919,6 +939,14 @@ static int mirror_fork(struct mmu_notifier *mn, struct mm_struct *mm,
 		violation(m, "another mm's fork", m->start, 0, NULL, "at fork");
 	for (i = 0; i < nr; i++)
 		check_fork(m, child, i);
+	if (m->fork_flags & MIRROR_FORK_STILL) {
+		u64 sum = sum_protected(m);
+
+		fsleep(2000);
+		if (sum_protected(m) != sum)
+			violation(m, "shared with the child, and written to",
+				  m->start, 0, NULL, "at fork");
+	}
 	if (ret)
 		return -ret;
 
@@ -1087,7 +1115,8 @@ static long mirror_do_attach(struct mirror *m, struct mirror_attach __user *arg)
 	if (copy_from_user(&a, arg, sizeof(a)))
 		return -EFAULT;
 	if (a.flavour >= MIRROR_FLAVOURS || a.start >= a.end ||
-	    a.flags & ~(MIRROR_FORK | MIRROR_FORK_COW | MIRROR_FORK_CHILD) ||
+	    a.flags & ~(MIRROR_FORK | MIRROR_FORK_COW | MIRROR_FORK_CHILD |
+			MIRROR_FORK_STILL) ||
 	    (a.flags && !(a.flags & MIRROR_FORK)) ||
 	    (a.flags && a.flavour == MIRROR_INTERVAL) ||
 	    !PAGE_ALIGNED(a.start) || !PAGE_ALIGNED(a.end) ||

@@ -29,13 +29,15 @@ enum mirror_flavour {
 #define MIRROR_FORK_COW		2
 /* Then subscribe to the child; only one until MIRROR_DETACH. */
 #define MIRROR_FORK_CHILD	4
+/* Before all that, look for a while whether what is write-protected is written to. */
+#define MIRROR_FORK_STILL	8
 
 /**
  * struct mirror_attach - mirror [@start, @end) of the caller's mm
  * @start: first byte, page-aligned
  * @end: exclusive, page-aligned
  * @flavour: enum mirror_flavour
- * @flags: MIRROR_FORK*, the latter two with the first; not for an interval
+ * @flags: MIRROR_FORK*, the others with the first; not for an interval
  */
 struct mirror_attach {
 	__u64 start;

@@ -1265,6 +1265,48 @@ TEST_F(fork, cow)
 	verify(w);
 }
 
+struct writer {
+	struct world *w;
+	volatile uint64_t passes;
+	volatile bool stop;
+};
+
+static void *write_all(void *arg)
+{
+	struct writer *writer = arg;
+
+	while (!writer->stop)
+		set_all(writer->w, OWN, ++writer->passes);
+	return NULL;
+}
+
+/* Nor does the CPU write to what is shared, by what its TLB has from before. */
+TEST_F(fork, thread_writes)
+{
+	struct world *w = &self->w;
+	struct writer writer = { .w = w };
+	pthread_t thread;
+	uint64_t passes;
+	int i;
+
+	attach_again(w, MIRROR_FORK | MIRROR_FORK_STILL);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, write_all, &writer));
+	for (i = 0; i < 10; i++) {
+		passes = writer.passes;
+		while (writer.passes < passes + 2)
+			usleep(500);
+		if (!fork_child(w, &self->child)) {
+			child_waits(&self->child);
+			_exit(0);
+		}
+		EXPECT_EQ(0, child_ends(&self->child));
+	}
+	writer.stop = true;
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	expect_forks(w, 10);
+	verify(w);
+}
+
 /* A mirror of the parent alone hears nothing of what the child does. */
 TEST_F(fork, child_alone)
 {
