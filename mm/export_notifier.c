@@ -26,7 +26,6 @@
 #include <linux/bug.h>
 #include <linux/export.h>
 #include <linux/export_notifier.h>
-#include <linux/huge_mm.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
 #include <linux/memremap.h>
@@ -36,7 +35,8 @@
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 
-DEFINE_STATIC_KEY_FALSE(export_notifier_key);
+/* On while somebody is registered. */
+struct static_key_false export_notifier_key = STATIC_KEY_FALSE_INIT;
 EXPORT_SYMBOL_GPL(export_notifier_key);
 
 #ifdef CONFIG_LOCKDEP
@@ -128,7 +128,7 @@ void export_notifier_unregister(struct export_notifier *en)
 	if (WARN_ON_ONCE(!known))
 		return;
 	/* With the key off nobody would look whether they are freed. */
-	if (!WARN_ONCE(left, "export notifier: %ld folios are marked and nobody is left who exports them",
+	if (!WARN_ONCE(left, "export notifier: %ld folios keep a mark of nobody's",
 		       left))
 		static_branch_dec(&export_notifier_key);
 }
@@ -164,9 +164,10 @@ static struct export_notifier *next_to_call(struct export_notifier *en)
  * in Documentation/mmu_notifier.rst.
  *
  * The mark is the page flag PG_exported of the first page.  6.12 has room for it in
- * every 64-bit configuration.  With SPARSEMEM_VMEMMAP nothing else has to go
- * for it but, where there are more than 2048 CPUs or so and many nodes, the last
- * CPU of NUMA balancing, which then makes struct page grow.
+ * every 64-bit configuration.  In a few of them something has to make room:
+ * arm64 with KASAN's tags, if CPUs and nodes take 15 to 17 bits together (MGLRU's
+ * tiers; NUMA balancing's last CPU, then in a field of its own), and classic
+ * SPARSEMEM (the node).
  *
  * Context: any, the folio locked.
  * Return: 0; -EOPNOTSUPP for what the core does not watch: hugetlb, ZONE_DEVICE, the
