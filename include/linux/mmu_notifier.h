@@ -494,6 +494,21 @@ static __always_inline bool mmu_notifier_hears(struct mm_struct *mm,
 }
 
 /**
+ * mmu_notifier_wanted - is a section worth opening?
+ * @mm: the mm
+ *
+ * For hooks that have more to do for it than to open it.
+ *
+ * Context: as mmu_notifier_range_init_owner().
+ * Return: true if somebody listens, or is to be checked.
+ */
+static __always_inline bool mmu_notifier_wanted(struct mm_struct *mm)
+{
+	return IS_ENABLED(CONFIG_DEBUG_MMU_NOTIFIER) ||
+	       IS_ENABLED(CONFIG_LOCKDEP) || mm_has_notifiers(mm);
+}
+
+/**
  * mmu_notifier_range_blockable - may the callbacks for a section sleep?
  * @range: the section
  *
@@ -791,6 +806,11 @@ struct mmu_notifier_range {
 static inline int mm_has_notifiers(struct mm_struct *mm)
 {
 	return 0;
+}
+
+static inline bool mmu_notifier_wanted(struct mm_struct *mm)
+{
+	return false;
 }
 
 static inline bool
