@@ -64,7 +64,6 @@
  */
 #include <kunit/test.h>
 #include <linux/bits.h>
-#include <linux/bug.h>
 #include <linux/completion.h>
 #include <linux/ctype.h>
 #include <linux/delay.h>
@@ -75,7 +74,6 @@
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/moduleparam.h>
-#include <linux/panic.h>
 #include <linux/prandom.h>
 #include <linux/random.h>
 #include <linux/rmap.h>
@@ -83,8 +81,8 @@
 #include <linux/sched/signal.h>
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
-#include <asm/sections.h>
-#include <trace/events/error_report.h>
+
+#include "mmu_notifier_warnings.h"
 
 static unsigned int seed;
 module_param(seed, uint, 0444);
@@ -189,42 +187,6 @@ static struct party *party(struct ctx *c, char name)
 static bool is_interval(const struct party *p)
 {
 	return p->name >= 'a';
-}
-
-/*
- * Warnings that a case provokes.  The two lines on the console tell whoever
- * searches it for warnings that those between them are wanted.
- */
-static atomic_t warnings;
-static int saved_panic_on_warn;
-
-static void warning_probe(void *data, enum error_detector detector,
-			  unsigned long id)
-{
-	if (detector == ERROR_DETECTOR_WARN)
-		atomic_inc(&warnings);
-}
-
-static void warnings_begin(struct kunit *test)
-{
-	pr_info("mmu_notifier_test: expecting a warning {\n");
-	saved_panic_on_warn = panic_on_warn;
-	panic_on_warn = 0;
-	/* What warns once shall warn here, as debugfs' clear_warn_once does. */
-	generic_bug_clear_once();
-	memset(__start_once, 0, __end_once - __start_once);
-	atomic_set(&warnings, 0);
-	KUNIT_EXPECT_EQ(test, 0, register_trace_error_report_end(warning_probe,
-								 NULL));
-}
-
-/* Expects that there were @nr. */
-static void warnings_end(struct kunit *test, int nr)
-{
-	unregister_trace_error_report_end(warning_probe, NULL);
-	panic_on_warn = saved_panic_on_warn;
-	pr_info("mmu_notifier_test: } end of expected warning\n");
-	KUNIT_EXPECT_EQ(test, atomic_read(&warnings), nr);
 }
 
 /*

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # What mirror_test and mirror_random want to find: swap, an ext4 file system, and
 # one with DAX if there is persistent memory. Then the test, with the options
-# given; mirror.sh random OPTION... runs mirror_random.
+# given; mirror.sh random OPTION... runs mirror_random, mirror.sh gru OPTION... and
+# mirror.sh xpmem OPTION... the tests of the sample drivers.
 set -eu
 
 dir=$(dirname "$0")
@@ -16,7 +17,17 @@ mkfs() {
 }
 
 [ "$(id -u)" = 0 ] || skip "must be root"
-[ -c /dev/mmu_notifier_mirror ] || skip "needs CONFIG_MMU_NOTIFIER_MIRROR"
+case ${1-} in
+random) test=mirror_random ;;
+gru | xpmem) test=${1}_kind_test ;;
+*) test=mirror_test ;;
+esac
+case $test in
+mirror_*)
+	[ -c /dev/mmu_notifier_mirror ] || skip "needs CONFIG_MMU_NOTIFIER_MIRROR" ;;
+*)
+	[ -c "/dev/${test%_test}" ] || skip "needs ${test%_test} from samples/mmu_notifier" ;;
+esac
 if [ -b /dev/zram0 ] && ! grep -q zram0 /proc/swaps; then
 	echo 256M >/sys/block/zram0/disksize
 	mkswap /dev/zram0 >/dev/null
@@ -36,9 +47,7 @@ fi
 # It changes entries when nobody asked for it; who wants it turns it on.
 [ ! -f /proc/sys/kernel/numa_balancing ] || echo 0 >/proc/sys/kernel/numa_balancing
 
-test=mirror_test
-if [ "${1-}" = random ]; then
-	test=mirror_random
-	shift
-fi
+case ${1-} in
+random | gru | xpmem) shift ;;
+esac
 exec "$dir/$test" "$@"

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The sample driver of the GRU and KVM kind.
+ */
+#include "../kselftest_harness.h"
+
+#define DEVICE		"/dev/gru_kind"
+#define KIND_PARAM	"/sys/module/gru_kind/parameters/"
+#define KIND_RACES	300
+
+static void kind_prepare(unsigned int loss_percent)
+{
+}
+
+#include "kind_tests.h"
+
+FIXTURE_VARIANT_ADD(kind, gru) {};
+
+/* A page that only the device uses is not idle. */
+TEST_F(kind, ages)
+{
+	uint64_t pfn, bit, word;
+	int i, fd;
+
+	fd = open("/sys/kernel/mm/page_idle/bitmap", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		SKIP(return, "no idle page tracking");
+	ASSERT_EQ(0, dev_put(self->dev, self->mem, 1));
+	pfn = pagemap(self->mem) & ((1ull << 55) - 1);
+	ASSERT_NE(0, pfn);
+	bit = 1ull << (pfn % 64);
+	/* Only pages on an LRU list are tracked: drain what is on its way. */
+	put("/proc/sys/vm/compact_memory", "1");
+	pfn = pagemap(self->mem) & ((1ull << 55) - 1);
+	bit = 1ull << (pfn % 64);
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(8, pwrite(fd, &bit, 8, pfn / 64 * 8));
+		ASSERT_EQ(8, pread(fd, &word, 8, pfn / 64 * 8));
+		EXPECT_NE(0, word & bit);
+		EXPECT_EQ(1, dev_get(self->dev, self->mem));
+		ASSERT_EQ(8, pread(fd, &word, 8, pfn / 64 * 8));
+		EXPECT_EQ(0, word & bit);
+	}
+	close(fd);
+}
+
+/* After a fork each has its own copy, and the device the parent's. */
+TEST_F(kind, fork_and_cow)
+{
+	char *a = self->mem, *b = a + PAGE, *c = b + PAGE;
+	struct child child;
+	long value;
+
+	ASSERT_EQ(0, dev_put(self->dev, a, 1));
+	ASSERT_EQ(0, dev_put(self->dev, b, 1));
+	ASSERT_EQ(0, dev_put(self->dev, c, 1));
+	ASSERT_GE(child_fork(&child), 0);
+	if (!child.pid) {
+		/* The device is not the child's. */
+		if (dev_read(self->dev, a, &value, 8) != -1 || errno != EIO)
+			_exit(1);
+		cpu_put(a, 2);
+		child_go(child.to);
+		if (!child_wait(child.from))
+			_exit(2);
+		if (cpu_get(a) != 2 || cpu_get(b) != 1 || cpu_get(c) != 1)
+			_exit(3);
+		_exit(0);
+	}
+	ASSERT_TRUE(child_wait(child.from));
+	/* What the child has written nobody else sees. */
+	EXPECT_EQ(1, dev_get(self->dev, a));
+	/* What the device writes the child does not see. */
+	ASSERT_EQ(0, dev_put(self->dev, b, 3));
+	EXPECT_EQ(3, cpu_get(b));
+	/* What the parent writes, to a page that the device reads, it sees. */
+	EXPECT_EQ(1, dev_get(self->dev, c));
+	cpu_put(c, 4);
+	EXPECT_EQ(4, dev_get(self->dev, c));
+	child_go(child.to);
+	EXPECT_EQ(0, child_end(&child));
+}
+
+/* The file outlives the memory: somebody has inherited it. */
+TEST_F(kind, exit_while_mapped)
+{
+	struct child child;
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		ASSERT_GE(child_fork(&child), 0);
+		if (!child.pid) {
+			int dev = open(DEVICE, O_RDWR), fds[2];
+			long value;
+
+			if (dev_put(dev, self->mem, 1) || pipe(fds))
+				_exit(1);
+			if (i % 2 == 0)
+				_exit(0);
+			/* The grandchild's answer is the exit status that counts. */
+			if (fork())
+				_exit(0);
+			close(fds[1]);
+			if (read(fds[0], &value, 1))
+				_exit(1);
+			/* Its parent is gone, or about to. */
+			usleep(20000);
+			if (dev_read(dev, self->mem, &value, 8) != -1 || errno != EIO)
+				_exit(1);
+			child_go(child.to);
+			_exit(0);
+		}
+		if (i % 2)
+			EXPECT_TRUE(child_wait(child.from));
+		EXPECT_EQ(0, child_end(&child));
+	}
+}
+
+TEST_HARNESS_MAIN
