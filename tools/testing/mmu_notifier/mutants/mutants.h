@@ -7,6 +7,7 @@
 #ifndef _LINUX_MMU_NOTIFIER_MUTANTS_H
 #define _LINUX_MMU_NOTIFIER_MUTANTS_H
 
+#include <linux/export_notifier.h>
 #include <linux/mmu_notifier.h>
 
 enum mutant_kind {
@@ -130,12 +131,17 @@ static inline void mutant_page(unsigned int site,
 static inline void mutant_end(unsigned int site,
 			      struct mmu_notifier_range *range)
 {
+	unsigned int late = range->flags;
+
 	mutant_hit(site);
 	if (range->flags & MUTANT_RANGE_SKIP)
 		return;
-	if (range->flags & MUTANT_RANGE_LATE)
+	if (late & MUTANT_RANGE_LATE) {
+		/* The core knows its own flags only. */
+		range->flags &= MMU_NOTIFIER_RANGE_FLAGS;
 		mmu_notifier_invalidate_range_start(range);
-	if (range->flags & MUTANT_RANGE_PAGE_LATE)
+	}
+	if (late & MUTANT_RANGE_PAGE_LATE)
 		mmu_notifier_invalidate_page(range);
 	if (mutant_at(site) != MUTANT_OPEN)
 		mmu_notifier_invalidate_range_end(range);
@@ -222,5 +228,22 @@ static inline void mutant_age(unsigned int site, struct mm_struct *mm,
 #define mutant_pmdp_clear_young_notify(site, vma, addr, pmdp)		\
 	(mutant_drops(site) ? pmdp_test_and_clear_young(vma, addr, pmdp) : \
 	 pmdp_clear_young_notify(vma, addr, pmdp))
+
+static inline bool mutant_export_clean(unsigned int site, struct folio *folio)
+{
+	return !mutant_drops(site) && export_notifier_clean(folio);
+}
+
+static inline void mutant_export_unmap(unsigned int site, struct folio *folio)
+{
+	if (!mutant_drops(site))
+		export_notifier_unmap(folio);
+}
+
+static inline void mutant_export_free(unsigned int site, struct folio *folio)
+{
+	if (!mutant_drops(site))
+		export_notifier_free(folio);
+}
 
 #endif /* _LINUX_MMU_NOTIFIER_MUTANTS_H */

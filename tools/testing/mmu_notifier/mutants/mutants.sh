@@ -27,7 +27,7 @@ awk '
 	}
 	END { flush_fixture() }
 ' /tmp/list >/tmp/scenarios
-for suite in /sys/kernel/debug/kunit/mmu_notifier*; do
+for suite in /sys/kernel/debug/kunit/*notifier*; do
 	echo "exec kunit.sh $suite" >>/tmp/scenarios
 done
 exec run_mutants /tmp/scenarios /bin/equivalent "$@"
