@@ -157,6 +157,7 @@ err_host:
 static void __exit xpmem_exit(void)
 {
 	misc_deregister(&xpmem_device);
+	xpmem_flush();
 	export_notifier_unregister(&xpmem_exports);
 	host_stop();
 }

@@ -13,7 +13,7 @@
 DEFINE_SPINLOCK(xpmem_lock);
 static DEFINE_HASHTABLE(reverse_map, 8);	/* by folio */
 static LIST_HEAD(gone_entries);
-static unsigned long changes;			/* of ->busy, ->active */
+static unsigned long changes;			/* of these, ->busy, ->active */
 DECLARE_WAIT_QUEUE_HEAD(xpmem_wait);
 
 static unsigned long exported;
@@ -49,6 +49,7 @@ static bool put_gone(struct folio *folio)
 		refs++;
 	}
 	exported -= refs;
+	changed();
 	spin_unlock(&xpmem_lock);
 	/* Asks xpmem_has(), and other drivers. */
 	folio_clear_exported(folio);
@@ -57,34 +58,45 @@ static bool put_gone(struct folio *folio)
 	return dirty;
 }
 
+/*
+ * As xpmem_invalidate(), for pages that it is not called for.  Where somebody has locked
+ * one it may be just about to be: no reference is to be in its way then.
+ */
 static void put_worker(struct work_struct *work)
 {
 	struct folio *folio;
 	struct entry *e;
 
-	for (;;) {
+	do {
+		folio = NULL;
 		spin_lock(&xpmem_lock);
-		e = list_first_entry_or_null(&gone_entries, struct entry, list);
-		folio = e ? page_folio(e->page) : NULL;
-		if (folio)
-			folio_get(folio);
+		list_for_each_entry(e, &gone_entries, list) {
+			if (folio_trylock(page_folio(e->page))) {
+				folio = page_folio(e->page);
+				folio_get(folio);
+				break;
+			}
+		}
+		if (!folio && !list_empty(&gone_entries))
+			queue_delayed_work(system_unbound_wq, to_delayed_work(work),
+					   msecs_to_jiffies(10));
 		spin_unlock(&xpmem_lock);
-		if (!folio)
-			break;
-		folio_lock(folio);
-		if (put_gone(folio))
-			folio_mark_dirty(folio);
-		folio_unlock(folio);
-		folio_put(folio);
-	}
+		if (folio) {
+			if (put_gone(folio))
+				folio_mark_dirty(folio);
+			folio_unlock(folio);
+			folio_put(folio);
+		}
+	} while (folio);
 }
 
-static DECLARE_WORK(put_work, put_worker);
+static DECLARE_DELAYED_WORK(put_work, put_worker);
 
 /* Until nobody holds a reference to what is gone. */
 void xpmem_flush(void)
 {
-	flush_work(&put_work);
+	wait_event(xpmem_wait, list_empty_careful(&gone_entries));
+	flush_delayed_work(&put_work);
 }
 
 /* False: somebody else shoots it down just now. */
@@ -140,7 +152,7 @@ static void shoot_down(struct segment *s, unsigned long start, unsigned long end
 				e->gone = true;
 				hash_del(&e->node);
 				list_add_tail(&e->list, &gone_entries);
-				queue_work(system_unbound_wq, &put_work);
+				queue_delayed_work(system_unbound_wq, &put_work, 0);
 			}
 			changed();
 			spin_unlock(&xpmem_lock);

@@ -244,7 +244,7 @@ TEST_F(kind, looked_up_too_early)
 	int cow;
 
 	for (cow = 0; cow < 2; cow++) {
-		/* The device has nothing that it could read without looking it up. */
+		/* The device has nothing there. */
 		ASSERT_EQ(0, madvise(self->mem, LEN, MADV_DONTNEED));
 		cpu_put(self->mem, 1);
 		/* Somebody who shares the page: to write is to copy. */

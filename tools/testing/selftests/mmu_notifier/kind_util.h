@@ -17,6 +17,9 @@
 #define PAGES		16
 #define LEN		(PAGES * PAGE)
 
+#ifndef MADV_COLD
+#define MADV_COLD	20
+#endif
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT	21
 #endif
