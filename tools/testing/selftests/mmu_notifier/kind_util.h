@@ -89,8 +89,11 @@ static inline int page_out(char *mem, int pages)
 	int i, tries, gone = 0;
 
 	for (tries = 0; tries < 50 && gone < pages; tries++) {
-		if (tries)
+		/* Pages on their way to an LRU list, in another CPU's batch: drain all. */
+		if (tries) {
+			put("/proc/sys/vm/compact_memory", "1");
 			usleep(20000);
+		}
 		madvise(mem, pages * PAGE, MADV_PAGEOUT);
 		if (mincore(mem, pages * PAGE, in_core))
 			return -1;
