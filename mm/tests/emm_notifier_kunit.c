@@ -27,7 +27,7 @@
 #include "mmu_notifier_warnings.h"
 
 /* Far beyond what anything here takes: it only ends a hang. */
-#define HANGS		(10 * HZ)
+#define HANGS		(30 * HZ)
 /* Who has not come back after this much sleep is waiting. */
 #define WAITS_MS	20
 

@@ -40,7 +40,7 @@
 
 #define PAGES		4
 /* Far beyond what anything here takes: it only ends a hang. */
-#define HANGS		(10 * HZ)
+#define HANGS		(30 * HZ)
 /* Who has not come back after this much sleep is waiting. */
 #define WAITS_MS	20
 

@@ -89,7 +89,7 @@ module_param(seed, uint, 0444);
 MODULE_PARM_DESC(seed, "of the stress cases; 0 for a random one");
 
 /* Far beyond what anything here takes: it only ends a hang. */
-#define HANGS		(10 * HZ)
+#define HANGS		(30 * HZ)
 /* Who has not come back after this much sleep is waiting. */
 #define WAITS_MS	20
 #define LINGERS_MS	200
