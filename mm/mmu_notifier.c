@@ -1517,11 +1517,11 @@ static noinline __noclone void plain_end(struct mmu_notifier_range *range)
 {
 	struct end_call *call = range->table->end;
 
-	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
+	mmu_notifier_map_acquire();
 	do {
 		call->fn(call->sub, range);
 	} while ((++call)->fn);
-	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
+	mmu_notifier_map_release();
 	section_exit(range);
 }
 
@@ -1534,9 +1534,9 @@ limited_start(struct mmu_notifier_range *range, struct sub_table *t)
 
 static noinline __noclone void limited_end(struct mmu_notifier_range *range)
 {
-	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
+	mmu_notifier_map_acquire();
 	table_end_limited(range);
-	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
+	mmu_notifier_map_release();
 	section_exit(range);
 }
 
@@ -1586,14 +1586,14 @@ look_start(struct mmu_notifier_range *range,
 
 static noinline __noclone void look_end(struct mmu_notifier_range *range)
 {
-	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
+	mmu_notifier_map_acquire();
 	if (range->hit)
 		itree_end(range->subscriptions, range);
 	if (mmu_notifier_range_blockable(range))
 		table_end(range->table, range);
 	else
 		table_end_nonblock(range->table, range, NULL);
-	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
+	mmu_notifier_map_release();
 	section_exit(range);
 }
 

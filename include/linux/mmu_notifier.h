@@ -323,6 +323,28 @@ DECLARE_STATIC_KEY_FALSE(mmu_notifier_key);
 
 #ifdef CONFIG_LOCKDEP
 extern struct lockdep_map __mmu_notifier_invalidate_range_start_map;
+
+/* A callback may invalidate what its driver maps in another mm; that one may not. */
+static __always_inline void mmu_notifier_map_acquire(void)
+{
+	struct lockdep_map *map = &__mmu_notifier_invalidate_range_start_map;
+
+	lock_acquire(map, lock_is_held(map) ? SINGLE_DEPTH_NESTING : 0, 0, 0, 1,
+		     NULL, _THIS_IP_);
+}
+
+static __always_inline void mmu_notifier_map_release(void)
+{
+	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
+}
+#else
+static inline void mmu_notifier_map_acquire(void)
+{
+}
+
+static inline void mmu_notifier_map_release(void)
+{
+}
 #endif
 
 /* How long an mm stays ready for the next subscriber when the last has gone. */
@@ -589,10 +611,10 @@ mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
 	__might_sleep(__FILE__, __LINE__);
 
 	/* Taken for everybody: a callback that allocates is found without one. */
-	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
+	mmu_notifier_map_acquire();
 	if (static_branch_unlikely(&mmu_notifier_key) && unlikely(range->mm))
 		__mmu_notifier_invalidate_range_start(range);
-	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
+	mmu_notifier_map_release();
 	mmu_notifier_debug_start(range);
 }
 
@@ -609,12 +631,12 @@ mmu_notifier_invalidate_range_start_nonblock(struct mmu_notifier_range *range)
 {
 	int ret = 0;
 
-	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
+	mmu_notifier_map_acquire();
 	if (static_branch_unlikely(&mmu_notifier_key) && unlikely(range->mm)) {
 		range->flags &= ~MMU_NOTIFIER_RANGE_BLOCKABLE;
 		ret = __mmu_notifier_invalidate_range_start(range);
 	}
-	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
+	mmu_notifier_map_release();
 	if (!ret)
 		mmu_notifier_debug_start(range);
 	return ret;

@@ -1520,6 +1520,37 @@ static void pairing_range(struct kunit *test)
 			!rc->nonblock);
 }
 
+/* A section of the other mm, as of a driver that maps pages there; once. */
+static void invalidate_other(struct party *p)
+{
+	struct mmu_notifier_range range;
+
+	p->hook_at = 0;
+	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, p->c->mm[1],
+				ADDR(0), ADDR(1));
+	mmu_notifier_invalidate_range_start(&range);
+	mmu_notifier_invalidate_range_end(&range);
+}
+
+/* A callback may invalidate another mm, with all that listens there. */
+static void pairing_nested(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct party *a = party(c, 'A'), *b = party(c, 'B');
+	struct mmu_notifier_range range;
+
+	b->mm = c->mm[1];
+	a->hook = invalidate_other;
+	a->hook_at = '(';
+	KUNIT_ASSERT_EQ(test, 0, reg(a));
+	KUNIT_ASSERT_EQ(test, 0, reg(b));
+	section_start(&range, c->mm[0], 0, 1);
+	EXPECT_LOG(test, c, "A( B( B)");
+	a->hook_at = ')';
+	section_end(&range);
+	EXPECT_LOG(test, c, "A) B( B)");
+}
+
 /*
  * Stress: two who come and go on the list, two as intervals, two who invalidate
  * under the two kinds of lock.  Each subscriber maps a page now and then, when
@@ -1742,6 +1773,7 @@ static void pairing_stress_exit(struct kunit *test)
 static struct kunit_case pairing_cases[] = {
 	KUNIT_CASE_PARAM(stories, pairing_gen_params),
 	KUNIT_CASE_PARAM(pairing_range, range_gen_params),
+	KUNIT_CASE(pairing_nested),
 	KUNIT_CASE_PARAM(pairing_stress, stress_gen_params),
 	KUNIT_CASE_SLOW(pairing_stress_exit),
 	{}

@@ -1,0 +1,654 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * XPMEM: processes map each other's memory.
+ *
+ * A process makes a segment of a part of its address space, another gets a permit for
+ * it and attaches it.  What is attached stays the owner's: pages are swapped, migrated
+ * or merged as if nobody else used them, and the attachment follows.  See attach.c.
+ *
+ * This file has the device, the ids, and what goes when somebody closes or exits.
+ *
+ * Locks: xpmem_lock is for the ids, and for what belongs to a process.  Nothing that
+ * takes long is done under it, and neither a fault nor an invalidation takes it.
+ * It is outside segment->lock, and never held together with mmap_lock.
+ */
+#include <linux/capability.h>
+#include <linux/fs.h>
+#include <linux/hashtable.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/proc_fs.h>
+#include <linux/random.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <uapi/misc/xpmem.h>
+
+#include "xpmem.h"
+
+static DEFINE_MUTEX(xpmem_lock);
+static DEFINE_HASHTABLE(xpmem_ids, 12);
+static LIST_HEAD(xpmem_procs);
+static struct proc_dir_entry *xpmem_dir;
+
+/* Ids */
+
+static struct xpmem_id *id_find(s64 id)
+{
+	struct xpmem_id *this;
+
+	lockdep_assert_held(&xpmem_lock);
+	hash_for_each_possible(xpmem_ids, this, hash, id)
+		if (this->id == id)
+			return this;
+	return NULL;
+}
+
+/* Makes @id valid; it takes over the caller's reference. */
+static void id_publish(struct xpmem_id *id, struct xpmem_proc *proc)
+{
+	lockdep_assert_held(&xpmem_lock);
+	do {
+		id->id = get_random_u64() >> 1;
+	} while (!id->id || id_find(id->id));
+	id->proc = proc;
+	hash_add(xpmem_ids, &id->hash, id->id);
+	list_add_tail(&id->list, &proc->ids);
+}
+
+/* Makes it invalid; the caller has the reference then. */
+static void id_withdraw(struct xpmem_id *id)
+{
+	lockdep_assert_held(&xpmem_lock);
+	hash_del(&id->hash);
+	list_del(&id->list);
+	id->proc = NULL;
+}
+
+/* The @id of @proc's, or of anybody's, as an ERR_PTR() if it is not. */
+static struct xpmem_id *id_of(s64 id, enum xpmem_kind kind,
+			      struct xpmem_proc *proc)
+{
+	struct xpmem_id *this;
+
+	if (id <= 0)
+		return ERR_PTR(-EINVAL);
+	this = id_find(id);
+	if (!this || this->kind != kind)
+		return ERR_PTR(-ENOENT);
+	if (proc && this->proc != proc)
+		return ERR_PTR(-EACCES);
+	return this;
+}
+
+static void segment_free(struct kref *ref)
+{
+	struct xpmem_segment *seg =
+		container_of(ref, struct xpmem_segment, id.ref);
+
+	put_cred(seg->cred);
+	mmdrop(seg->mm);
+	kfree(seg);
+}
+
+static void segment_put(struct xpmem_segment *seg)
+{
+	kref_put(&seg->id.ref, segment_free);
+}
+
+static void permit_free(struct kref *ref)
+{
+	struct xpmem_permit *permit =
+		container_of(ref, struct xpmem_permit, id.ref);
+
+	segment_put(permit->seg);
+	kfree(permit);
+}
+
+/**
+ * xpmem_permit_put - drop a reference
+ * @permit: the permit
+ *
+ * Context: any in which memory can be freed.
+ */
+void xpmem_permit_put(struct xpmem_permit *permit)
+{
+	kref_put(&permit->id.ref, permit_free);
+}
+
+/* A segment that nobody finds any more: from now on access raises SIGBUS. */
+static void segment_remove(struct xpmem_segment *seg)
+{
+	spin_lock(&seg->lock);
+	seg->gone = true;
+	spin_unlock(&seg->lock);
+	xpmem_zap(seg->mapping, seg->start, seg->end);
+	mmu_interval_notifier_remove(&seg->notifier);
+	segment_put(seg);
+}
+
+/* A permit that nobody finds any more, of @mm's. */
+static void permit_release(struct xpmem_permit *permit, struct mm_struct *mm)
+{
+	struct xpmem_segment *seg = permit->seg;
+	struct file *file = NULL;
+
+	spin_lock(&seg->lock);
+	WRITE_ONCE(permit->gone, true);
+	spin_unlock(&seg->lock);
+
+	/* If it is another process that closes last, they are dead, and not gone. */
+	if (current->mm == mm)
+		xpmem_detach_all(permit);
+	else
+		file = xpmem_segment_file(seg);
+	if (file) {
+		xpmem_zap(seg->mapping, seg->start, seg->end);
+		fput(file);
+	}
+	xpmem_permit_put(permit);
+}
+
+/* @mm: of the process that it was made by */
+static void id_remove(struct xpmem_id *id, struct mm_struct *mm)
+{
+	if (id->kind == XPMEM_SEGMENT)
+		segment_remove(container_of(id, struct xpmem_segment, id));
+	else
+		permit_release(container_of(id, struct xpmem_permit, id), mm);
+}
+
+/**
+ * xpmem_segment_file - what attachments to a segment are mappings of
+ * @seg: the segment
+ *
+ * Context: may sleep.
+ * Return: the file, for the caller to drop; NULL if the segment was removed.
+ */
+struct file *xpmem_segment_file(struct xpmem_segment *seg)
+{
+	struct file *file = NULL;
+
+	mutex_lock(&xpmem_lock);
+	if (seg->id.proc)
+		file = get_file(seg->id.proc->file);
+	mutex_unlock(&xpmem_lock);
+	return file;
+}
+
+/* Processes */
+
+static struct mmu_notifier *proc_alloc(struct mm_struct *mm)
+{
+	struct xpmem_proc *proc = kzalloc(sizeof(*proc), GFP_KERNEL_ACCOUNT);
+
+	if (!proc)
+		return ERR_PTR(-ENOMEM);
+	INIT_LIST_HEAD(&proc->procs);
+	INIT_LIST_HEAD(&proc->ids);
+	return &proc->notifier;
+}
+
+static void proc_free(struct mmu_notifier *notifier)
+{
+	kfree(container_of(notifier, struct xpmem_proc, notifier));
+}
+
+/*
+ * The owner exits: its segments have heard it, too, and no fault gets at its memory.
+ * The ids stay until the descriptors are closed, by itself or by who inherited them.
+ */
+static void proc_released(struct mmu_notifier *notifier, struct mm_struct *mm)
+{
+	struct xpmem_proc *proc =
+		container_of(notifier, struct xpmem_proc, notifier);
+
+	WRITE_ONCE(proc->released, true);
+}
+
+static const struct mmu_notifier_ops proc_notifier_ops = {
+	.alloc_notifier = proc_alloc,
+	.free_notifier = proc_free,
+	.release = proc_released,
+};
+
+/**
+ * xpmem_proc_get - what belongs to an mm, with a reference
+ * @mm: current's
+ *
+ * Context: may sleep.  Takes mmap_lock for writing.
+ * Return: the proc, or an ERR_PTR() of mmu_notifier_get().
+ */
+struct xpmem_proc *xpmem_proc_get(struct mm_struct *mm)
+{
+	struct mmu_notifier *notifier =
+		mmu_notifier_get(&proc_notifier_ops, mm);
+
+	if (IS_ERR(notifier))
+		return ERR_CAST(notifier);
+	return container_of(notifier, struct xpmem_proc, notifier);
+}
+
+/**
+ * xpmem_proc_put - drop a reference
+ * @proc: the proc
+ *
+ * Context: does not sleep.
+ */
+void xpmem_proc_put(struct xpmem_proc *proc)
+{
+	mmu_notifier_put(&proc->notifier);
+}
+
+static int pages_show(struct seq_file *m, void *v)
+{
+	/* For old readers.  An attachment has no reference to any page. */
+	seq_puts(m, "pages pinned: 0\npages unpinned: 0\n");
+	return 0;
+}
+
+static int proc_show(struct seq_file *m, void *v)
+{
+	pid_t tgid = (pid_t)(long)m->private;
+	unsigned long segments = 0, permits = 0;
+	struct xpmem_proc *proc;
+	struct xpmem_id *id;
+
+	mutex_lock(&xpmem_lock);
+	list_for_each_entry(proc, &xpmem_procs, procs) {
+		if (!proc->entry || proc->tgid != tgid)
+			continue;
+		list_for_each_entry(id, &proc->ids, list) {
+			if (id->kind == XPMEM_SEGMENT)
+				segments++;
+			else
+				permits++;
+		}
+	}
+	mutex_unlock(&xpmem_lock);
+
+	pages_show(m, v);
+	seq_printf(m, "segments: %lu\npermits: %lu\n", segments, permits);
+	return 0;
+}
+
+/*
+ * /proc/xpmem/<tgid>.  An mm can outlive the process that opened first, as long as
+ * others have its descriptors; the number is the next one's then.
+ */
+static void proc_entry_add(struct xpmem_proc *proc)
+{
+	struct xpmem_proc *other;
+	char name[16];
+
+	lockdep_assert_held(&xpmem_lock);
+	snprintf(name, sizeof(name), "%d", proc->tgid);
+	list_for_each_entry(other, &xpmem_procs, procs) {
+		if (other->entry && other->tgid == proc->tgid) {
+			proc->entry = other->entry;
+			other->entry = NULL;
+			return;
+		}
+	}
+	proc->entry = proc_create_single_data(name, 0444, xpmem_dir, proc_show,
+					      (void *)(long)proc->tgid);
+}
+
+static int xpmem_open(struct inode *inode, struct file *file)
+{
+	struct xpmem_proc *proc;
+
+	if (!current->mm)
+		return -EINVAL;
+	proc = xpmem_proc_get(current->mm);
+	if (IS_ERR(proc))
+		return PTR_ERR(proc);
+
+	mutex_lock(&xpmem_lock);
+	if (!proc->opened++) {
+		proc->tgid = task_tgid_nr(current);
+		proc_entry_add(proc);
+		list_add_tail(&proc->procs, &xpmem_procs);
+	}
+	mutex_unlock(&xpmem_lock);
+	file->private_data = proc;
+	return 0;
+}
+
+static int xpmem_release(struct inode *inode, struct file *file)
+{
+	struct xpmem_proc *proc = file->private_data;
+	struct proc_dir_entry *entry = NULL;
+	struct file *mapped = NULL;
+	struct xpmem_id *id, *next;
+	LIST_HEAD(ids);
+
+	mutex_lock(&xpmem_lock);
+	if (!--proc->opened) {
+		list_for_each_entry_safe(id, next, &proc->ids, list) {
+			id_withdraw(id);
+			list_add_tail(&id->list, &ids);
+		}
+		mapped = proc->file;
+		proc->file = NULL;
+		entry = proc->entry;
+		proc->entry = NULL;
+		list_del(&proc->procs);
+	}
+	mutex_unlock(&xpmem_lock);
+
+	list_for_each_entry_safe(id, next, &ids, list)
+		id_remove(id, proc->notifier.mm);
+	if (entry)
+		proc_remove(entry);
+	if (mapped)
+		fput(mapped);
+	xpmem_proc_put(proc);
+	return 0;
+}
+
+/* The calls */
+
+static int segment_check(const struct xpmem_cmd_make *cmd, unsigned long *end)
+{
+	unsigned long limit = current->mm->task_size;
+
+	if (cmd->permit_type != XPMEM_PERMIT_MODE || cmd->permit_value > 0777 ||
+	    !cmd->size || offset_in_page(cmd->vaddr) || cmd->vaddr >= limit)
+		return -EINVAL;
+	if (cmd->size == XPMEM_MAXADDR_SIZE) {
+		*end = limit;
+		return 0;
+	}
+	if (offset_in_page(cmd->size) || cmd->size > limit - cmd->vaddr)
+		return -EINVAL;
+	*end = cmd->vaddr + cmd->size;
+	return 0;
+}
+
+static int proc_open_file(struct xpmem_proc *proc)
+{
+	struct file *file;
+
+	if (READ_ONCE(proc->file))
+		return 0;
+	file = xpmem_file_open();
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+
+	mutex_lock(&xpmem_lock);
+	if (!proc->file) {
+		WRITE_ONCE(proc->file, file);
+		file = NULL;
+	}
+	mutex_unlock(&xpmem_lock);
+	if (file)
+		fput(file);
+	return 0;
+}
+
+static long call_make(struct xpmem_proc *proc, void __user *arg)
+{
+	struct xpmem_cmd_make cmd;
+	struct xpmem_segment *seg;
+	unsigned long end;
+	int err;
+
+	if (copy_from_user(&cmd, arg, sizeof(cmd)))
+		return -EFAULT;
+	err = segment_check(&cmd, &end);
+	if (err)
+		return err;
+	err = proc_open_file(proc);
+	if (err)
+		return err;
+	seg = kzalloc(sizeof(*seg), GFP_KERNEL_ACCOUNT);
+	if (!seg)
+		return -ENOMEM;
+
+	kref_init(&seg->id.ref);
+	seg->id.kind = XPMEM_SEGMENT;
+	spin_lock_init(&seg->lock);
+	seg->start = cmd.vaddr;
+	seg->end = end;
+	seg->mode = cmd.permit_value;
+	seg->mm = current->mm;
+	mmgrab(seg->mm);
+	seg->cred = get_current_cred();
+	seg->mapping = proc->file->f_mapping;
+	err = mmu_interval_notifier_insert(&seg->notifier, seg->mm, seg->start,
+					   seg->end - seg->start,
+					   &xpmem_segment_ops);
+	if (err) {
+		segment_put(seg);
+		return err;
+	}
+
+	mutex_lock(&xpmem_lock);
+	id_publish(&seg->id, proc);
+	cmd.segid = seg->id.id;
+	mutex_unlock(&xpmem_lock);
+
+	if (!copy_to_user(arg, &cmd, sizeof(cmd)))
+		return 0;
+
+	/* Nobody knows the id. */
+	mutex_lock(&xpmem_lock);
+	id_withdraw(&seg->id);
+	mutex_unlock(&xpmem_lock);
+	segment_remove(seg);
+	return -EFAULT;
+}
+
+/* A segid of the caller's is removed, an apid released. */
+static long call_remove(struct xpmem_proc *proc, void __user *arg,
+			enum xpmem_kind kind)
+{
+	struct xpmem_id *id;
+	s64 nr;
+
+	if (copy_from_user(&nr, arg, sizeof(nr)))
+		return -EFAULT;
+	mutex_lock(&xpmem_lock);
+	id = id_of(nr, kind, proc);
+	if (!IS_ERR(id))
+		id_withdraw(id);
+	mutex_unlock(&xpmem_lock);
+	if (IS_ERR(id))
+		return PTR_ERR(id);
+	id_remove(id, current->mm);
+	return 0;
+}
+
+/* As for System V IPC. */
+static bool permitted(const struct xpmem_segment *seg, bool write)
+{
+	unsigned int granted = seg->mode;
+	unsigned int wanted = write ? 06 : 04;
+
+	if (uid_eq(current_euid(), seg->cred->euid))
+		granted >>= 6;
+	else if (in_egroup_p(seg->cred->egid))
+		granted >>= 3;
+	return !(wanted & ~granted) ||
+	       ns_capable(seg->cred->user_ns, CAP_IPC_OWNER);
+}
+
+static long call_get(struct xpmem_proc *proc, void __user *arg)
+{
+	struct xpmem_permit *permit;
+	struct xpmem_segment *seg;
+	struct xpmem_cmd_get cmd;
+	struct xpmem_id *id;
+	int err = 0;
+
+	if (copy_from_user(&cmd, arg, sizeof(cmd)))
+		return -EFAULT;
+	if ((cmd.flags != XPMEM_RDONLY && cmd.flags != XPMEM_RDWR) ||
+	    cmd.permit_type != XPMEM_PERMIT_MODE || cmd.permit_value)
+		return -EINVAL;
+	permit = kzalloc(sizeof(*permit), GFP_KERNEL_ACCOUNT);
+	if (!permit)
+		return -ENOMEM;
+	kref_init(&permit->id.ref);
+	permit->id.kind = XPMEM_PERMIT;
+	permit->write = cmd.flags == XPMEM_RDWR;
+
+	mutex_lock(&xpmem_lock);
+	id = id_of(cmd.segid, XPMEM_SEGMENT, NULL);
+	if (IS_ERR(id)) {
+		err = PTR_ERR(id);
+	} else {
+		seg = container_of(id, struct xpmem_segment, id);
+		if (READ_ONCE(id->proc->released))
+			err = -ENOENT;
+		else if (!permitted(seg, permit->write))
+			err = -EACCES;
+	}
+	if (!err) {
+		kref_get(&seg->id.ref);
+		permit->seg = seg;
+		id_publish(&permit->id, proc);
+		cmd.apid = permit->id.id;
+	}
+	mutex_unlock(&xpmem_lock);
+	if (err) {
+		kfree(permit);
+		return err;
+	}
+
+	if (!copy_to_user(arg, &cmd, sizeof(cmd)))
+		return 0;
+	mutex_lock(&xpmem_lock);
+	id_withdraw(&permit->id);
+	mutex_unlock(&xpmem_lock);
+	permit_release(permit, current->mm);
+	return -EFAULT;
+}
+
+static long call_attach(struct xpmem_proc *proc, void __user *arg)
+{
+	struct xpmem_cmd_attach cmd;
+	struct xpmem_permit *permit;
+	struct xpmem_id *id;
+	long vaddr;
+
+	if (copy_from_user(&cmd, arg, sizeof(cmd)))
+		return -EFAULT;
+	if (cmd.flags || cmd.offset < 0 || offset_in_page(cmd.offset) ||
+	    offset_in_page(cmd.vaddr) || cmd.size > LONG_MAX)
+		return -EINVAL;
+
+	mutex_lock(&xpmem_lock);
+	id = id_of(cmd.apid, XPMEM_PERMIT, proc);
+	if (!IS_ERR(id))
+		kref_get(&id->ref);
+	mutex_unlock(&xpmem_lock);
+	if (IS_ERR(id))
+		return PTR_ERR(id);
+	permit = container_of(id, struct xpmem_permit, id);
+
+	vaddr = xpmem_attach(permit, cmd.offset, PAGE_ALIGN(cmd.size),
+			     cmd.vaddr);
+	xpmem_permit_put(permit);
+	if (IS_ERR_VALUE(vaddr))
+		return vaddr;
+
+	cmd.vaddr = vaddr;
+	if (!copy_to_user(arg, &cmd, sizeof(cmd)))
+		return 0;
+	xpmem_detach(vaddr);
+	return -EFAULT;
+}
+
+static long call_detach(void __user *arg)
+{
+	struct xpmem_cmd_detach cmd;
+
+	if (copy_from_user(&cmd, arg, sizeof(cmd)))
+		return -EFAULT;
+	return xpmem_detach(cmd.vaddr);
+}
+
+static long xpmem_ioctl(struct file *file, unsigned int nr, unsigned long arg)
+{
+	struct xpmem_proc *proc = file->private_data;
+	void __user *p = (void __user *)arg;
+
+	if (nr == XPMEM_CMD_VERSION)
+		return XPMEM_CURRENT_VERSION;
+	if (_IOC_TYPE(nr) != 'x')
+		return -ENOTTY;
+	/* Inherited from another process, or from before an exec */
+	if (proc->notifier.mm != current->mm)
+		return -XPMEM_ERRNO_NOPROC;
+
+	switch (nr) {
+	case XPMEM_CMD_MAKE:
+		return call_make(proc, p);
+	case XPMEM_CMD_REMOVE:
+		return call_remove(proc, p, XPMEM_SEGMENT);
+	case XPMEM_CMD_GET:
+		return call_get(proc, p);
+	case XPMEM_CMD_RELEASE:
+		return call_remove(proc, p, XPMEM_PERMIT);
+	case XPMEM_CMD_ATTACH:
+		return call_attach(proc, p);
+	case XPMEM_CMD_DETACH:
+		return call_detach(p);
+	case XPMEM_CMD_FORK_BEGIN:
+	case XPMEM_CMD_FORK_END:
+		return 0;
+	}
+	return -ENOTTY;
+}
+
+static const struct file_operations xpmem_fops = {
+	.owner = THIS_MODULE,
+	.open = xpmem_open,
+	.release = xpmem_release,
+	.unlocked_ioctl = xpmem_ioctl,
+};
+
+static struct miscdevice xpmem_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "xpmem",
+	.mode = 0666,
+	.fops = &xpmem_fops,
+};
+
+static int __init xpmem_init(void)
+{
+	int err;
+
+	xpmem_dir = proc_mkdir("xpmem", NULL);
+	if (!xpmem_dir ||
+	    !proc_create_single("global_pages", 0444, xpmem_dir, pages_show)) {
+		err = -ENOMEM;
+		goto out;
+	}
+	err = misc_register(&xpmem_device);
+	if (!err)
+		return 0;
+out:
+	if (xpmem_dir)
+		proc_remove(xpmem_dir);
+	return err;
+}
+
+static void __exit xpmem_exit(void)
+{
+	misc_deregister(&xpmem_device);
+	proc_remove(xpmem_dir);
+	/* Who was put last is freed later, by our code. */
+	mmu_notifier_synchronize();
+}
+
+module_init(xpmem_init);
+module_exit(xpmem_exit);
+MODULE_DESCRIPTION("Memory of one process in another, without pinning it");
+MODULE_LICENSE("GPL");
