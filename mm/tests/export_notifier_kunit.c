@@ -28,15 +28,13 @@
 #include <linux/mman.h>
 #include <linux/mutex.h>
 #include <linux/pagemap.h>
-#include <linux/panic.h>
 #include <linux/rmap.h>
 #include <linux/shmem_fs.h>
 #include <linux/swap.h>
 #include <linux/uaccess.h>
-#include <asm/sections.h>
-#include <trace/events/error_report.h>
 
 #include "../internal.h"
+#include "mmu_notifier_warnings.h"
 
 #define PAGES		4
 /* Far beyond what anything here takes: it only ends a hang. */
@@ -69,42 +67,6 @@ struct ectx {
 	struct folio *folio;		/* in hand, no reference */
 	u32 value;			/* that was written last */
 };
-
-/*
- * Warnings that a case provokes.  The two lines on the console tell whoever
- * searches it for warnings that those between them are wanted.
- */
-static atomic_t warnings;
-static int saved_panic_on_warn;
-
-static void warning_probe(void *data, enum error_detector detector,
-			  unsigned long id)
-{
-	if (detector == ERROR_DETECTOR_WARN)
-		atomic_inc(&warnings);
-}
-
-static void warnings_begin(struct kunit *test)
-{
-	pr_info("mmu_notifier_test: expecting a warning {\n");
-	saved_panic_on_warn = panic_on_warn;
-	panic_on_warn = 0;
-	/* What warns once shall warn here, as debugfs' clear_warn_once does. */
-	generic_bug_clear_once();
-	memset(__start_once, 0, __end_once - __start_once);
-	atomic_set(&warnings, 0);
-	KUNIT_EXPECT_EQ(test, 0, register_trace_error_report_end(warning_probe,
-								 NULL));
-}
-
-/* Expects that there were @nr. */
-static void warnings_end(struct kunit *test, int nr)
-{
-	unregister_trace_error_report_end(warning_probe, NULL);
-	panic_on_warn = saved_panic_on_warn;
-	pr_info("mmu_notifier_test: } end of expected warning\n");
-	KUNIT_EXPECT_EQ(test, atomic_read(&warnings), nr);
-}
 
 static bool cpu_may_write(unsigned long addr)
 {
@@ -341,7 +303,8 @@ static void disk_folio(struct kunit *test)
 	struct ectx *c = test->priv;
 	struct file *file;
 
-	file = bdev_file_open_by_dev(MKDEV(RAMDISK_MAJOR, 0),
+	/* The first one may be mounted. */
+	file = bdev_file_open_by_dev(MKDEV(RAMDISK_MAJOR, 1),
 				     BLK_OPEN_READ | BLK_OPEN_WRITE, NULL, NULL);
 	if (IS_ERR(file))
 		kunit_skip(test, "no RAM disk");
@@ -795,6 +758,44 @@ static void truncate(struct kunit *test, bool mapped)
 	KUNIT_EXPECT_FALSE(test, c->a.was_mapped);
 }
 
+/* Who is told by page is not told of what happens to the entries of one mm. */
+static void one_mm_is_not_told(struct kunit *test)
+{
+	struct ectx *c = test->priv;
+
+	anon_folio(test, false);
+	export(test, &c->a, c->folio);
+	KUNIT_EXPECT_EQ(test, 0, do_madvise(current->mm, c->addr, PAGE_SIZE,
+					    MADV_DONTNEED));
+	KUNIT_EXPECT_FALSE(test, folio_mapped(c->folio));
+	expect(test, &c->a, 0, 0);
+	KUNIT_EXPECT_TRUE(test, folio_test_exported(c->folio));
+	drop(&c->a);
+}
+
+/* Copy-on-write leaves the old page to the other host, mark and all. */
+static void cow_is_not_told(struct kunit *test)
+{
+	struct ectx *c = test->priv;
+	unsigned long addr;
+	int value;
+
+	shm_folio(test);
+	addr = kunit_vm_mmap(test, c->file, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE, 0);
+	KUNIT_ASSERT_NE(test, addr, 0);
+	KUNIT_ASSERT_EQ(test, 0, get_user(value, (int __user *)addr));
+	KUNIT_EXPECT_EQ(test, folio_mapcount(c->folio), 2);
+	export(test, &c->a, c->folio);
+	KUNIT_ASSERT_EQ(test, 0, put_user(2, (int __user *)addr));
+	KUNIT_EXPECT_EQ(test, folio_mapcount(c->folio), 1);
+	expect(test, &c->a, 0, 0);
+	KUNIT_EXPECT_TRUE(test, folio_test_exported(c->folio));
+	/* The mark did not go along with the copy. */
+	drop(&c->a);
+	KUNIT_EXPECT_EQ(test, 0, vm_munmap(addr, PAGE_SIZE));
+}
+
 static void truncate_mapped(struct kunit *test)
 {
 	truncate(test, true);
@@ -1081,6 +1082,8 @@ static struct kunit_case export_notifier_cases[] = {
 	KUNIT_CASE(writeback_beside_a_remote_writer),
 	KUNIT_CASE(unmap_mapped),
 	KUNIT_CASE(unmap_makes_dirty),
+	KUNIT_CASE(one_mm_is_not_told),
+	KUNIT_CASE(cow_is_not_told),
 	KUNIT_CASE(truncate_mapped),
 	KUNIT_CASE(truncate_unmapped),
 	KUNIT_CASE(truncate_page_cache),
