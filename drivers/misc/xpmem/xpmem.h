@@ -85,7 +85,7 @@ struct xpmem_segment {
 	unsigned long end;
 	const struct cred *cred;
 	umode_t mode;
-	spinlock_t lock;
+	spinlock_t lock;	/* see above */
 	bool gone;
 };
 
