@@ -33,11 +33,9 @@
  *	attachment->huge	see there; memory is allocated under it
  *	the owner's section	start callbacks: no mmap_lock, no allocation
  *	i_mmap_rwsem		of the owner's file, a class of its own: an
- *				invalidation may hold that of another file.
- *				mm_take_all_locks() would take both the other way
- *				round.  It does not meet it: only the first
- *				subscriber of an mm passes through all locks, and an mm
- *				with an attachment has one, attachment->proc
+ *				invalidation may hold that of another file.  Who
+ *				registers with an mm passes through all of them, but
+ *				holds one at a time
  *	segment->lock
  *	page-table lock		the attacher's
  *	here_lock		innermost
@@ -54,6 +52,7 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/userfaultfd_k.h>
 
 #include "xpmem.h"
 
@@ -168,7 +167,6 @@ static void attachment_free(struct kref *ref)
 		container_of(ref, struct xpmem_attachment, ref);
 
 	xpmem_permit_put(att->permit);
-	xpmem_proc_put(att->proc);
 	kfree(att);
 }
 
@@ -403,13 +401,19 @@ static vm_fault_t fault(struct vm_fault *vmf, bool huge)
 	struct mm_struct *mm = seg->mm;
 	vm_fault_t ret;
 
-	/* mremap() can make an attachment larger than what it may reach. */
-	if (addr < seg->start || addr >= seg->end)
+	/*
+	 * mremap() can make an attachment larger than what it may reach; userfaultfd
+	 * leaves markers in page tables, where entries are to be.
+	 */
+	if (addr < seg->start || addr >= seg->end || userfaultfd_armed(vmf->vma))
 		return VM_FAULT_SIGBUS;
 	if (!mmget_not_zero(mm))
 		return VM_FAULT_SIGBUS;
 
-	ret = huge ? map_huge(vmf, seg, addr) : map_pages(vmf, seg, addr);
+	if (IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) && huge)
+		ret = map_huge(vmf, seg, addr);
+	else
+		ret = map_pages(vmf, seg, addr);
 	if (!ret)
 		ret = fault_in(vmf, mm, addr);
 
@@ -577,7 +581,6 @@ long xpmem_attach(struct xpmem_permit *permit, unsigned long offset,
 	unsigned long flags = MAP_SHARED;
 	unsigned long prot = PROT_READ;
 	struct xpmem_attachment *att;
-	struct xpmem_proc *proc;
 	struct file *file;
 	struct here here;
 	unsigned long addr;
@@ -598,24 +601,17 @@ long xpmem_attach(struct xpmem_permit *permit, unsigned long offset,
 	if (permit->write)
 		prot |= PROT_WRITE;
 
-	proc = xpmem_proc_get(current->mm);
-	if (IS_ERR(proc))
-		return PTR_ERR(proc);
 	file = xpmem_segment_file(seg);
-	if (!file) {
-		xpmem_proc_put(proc);
+	if (!file)
 		return -ENOENT;
-	}
 	att = kzalloc(sizeof(*att), GFP_KERNEL_ACCOUNT);
 	if (!att) {
 		fput(file);
-		xpmem_proc_put(proc);
 		return -ENOMEM;
 	}
 	kref_init(&att->ref);
 	kref_get(&permit->id.ref);
 	att->permit = permit;
-	att->proc = proc;
 	init_rwsem(&att->huge);
 
 	here_enter(&here, att);

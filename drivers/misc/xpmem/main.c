@@ -10,7 +10,9 @@
  *
  * Locks: xpmem_lock is for the ids, and for what belongs to a process.  Nothing that
  * takes long is done under it, and neither a fault nor an invalidation takes it.
- * It is outside segment->lock, and never held together with mmap_lock.
+ * It is outside segment->lock, and never held together with mmap_lock.  entry_lock is
+ * outside it, for who makes and removes the files in /proc: the removal waits for
+ * readers, who take xpmem_lock.
  */
 #include <linux/capability.h>
 #include <linux/fs.h>
@@ -31,6 +33,7 @@
 #include "xpmem.h"
 
 static DEFINE_MUTEX(xpmem_lock);
+static DEFINE_MUTEX(entry_lock);
 static DEFINE_HASHTABLE(xpmem_ids, 12);
 static LIST_HEAD(xpmem_procs);
 static struct proc_dir_entry *xpmem_dir;
@@ -48,16 +51,29 @@ static struct xpmem_id *id_find(s64 id)
 	return NULL;
 }
 
-/* Makes @id valid; it takes over the caller's reference. */
-static void id_publish(struct xpmem_id *id, struct xpmem_proc *proc)
+/*
+ * Gives @id a number, and makes it valid: it takes over the caller's reference.  The user
+ * is told before, so that there is nothing to be taken back.
+ */
+static int id_publish(struct xpmem_id *id, struct xpmem_proc *proc,
+		      s64 __user *told)
 {
-	lockdep_assert_held(&xpmem_lock);
+	bool taken;
+
 	do {
 		id->id = get_random_u64() >> 1;
-	} while (!id->id || id_find(id->id));
-	id->proc = proc;
-	hash_add(xpmem_ids, &id->hash, id->id);
-	list_add_tail(&id->list, &proc->ids);
+		if (put_user(id->id, told))
+			return -EFAULT;
+		mutex_lock(&xpmem_lock);
+		taken = !id->id || id_find(id->id);
+		if (!taken) {
+			id->proc = proc;
+			hash_add(xpmem_ids, &id->hash, id->id);
+			list_add_tail(&id->list, &proc->ids);
+		}
+		mutex_unlock(&xpmem_lock);
+	} while (taken);
+	return 0;
 }
 
 /* Makes it invalid; the caller has the reference then. */
@@ -131,8 +147,8 @@ static void segment_remove(struct xpmem_segment *seg)
 	segment_put(seg);
 }
 
-/* A permit that nobody finds any more, of @mm's. */
-static void permit_release(struct xpmem_permit *permit, struct mm_struct *mm)
+/* A permit of @proc's that nobody finds any more. */
+static void permit_release(struct xpmem_permit *permit, struct xpmem_proc *proc)
 {
 	struct xpmem_segment *seg = permit->seg;
 	struct file *file = NULL;
@@ -141,10 +157,13 @@ static void permit_release(struct xpmem_permit *permit, struct mm_struct *mm)
 	WRITE_ONCE(permit->gone, true);
 	spin_unlock(&seg->lock);
 
-	/* If it is another process that closes last, they are dead, and not gone. */
-	if (current->mm == mm)
+	/*
+	 * If it is another process that closes last, they are dead, and not gone; if
+	 * its own exit, there are none.
+	 */
+	if (current->mm == proc->notifier.mm)
 		xpmem_detach_all(permit);
-	else
+	else if (!READ_ONCE(proc->released))
 		file = xpmem_segment_file(seg);
 	if (file) {
 		xpmem_zap(seg->mapping, seg->start, seg->end);
@@ -153,13 +172,12 @@ static void permit_release(struct xpmem_permit *permit, struct mm_struct *mm)
 	xpmem_permit_put(permit);
 }
 
-/* @mm: of the process that it was made by */
-static void id_remove(struct xpmem_id *id, struct mm_struct *mm)
+static void id_remove(struct xpmem_id *id, struct xpmem_proc *proc)
 {
 	if (id->kind == XPMEM_SEGMENT)
 		segment_remove(container_of(id, struct xpmem_segment, id));
 	else
-		permit_release(container_of(id, struct xpmem_permit, id), mm);
+		permit_release(container_of(id, struct xpmem_permit, id), proc);
 }
 
 /**
@@ -216,34 +234,6 @@ static const struct mmu_notifier_ops proc_notifier_ops = {
 	.release = proc_released,
 };
 
-/**
- * xpmem_proc_get - what belongs to an mm, with a reference
- * @mm: current's
- *
- * Context: may sleep.  Takes mmap_lock for writing.
- * Return: the proc, or an ERR_PTR() of mmu_notifier_get().
- */
-struct xpmem_proc *xpmem_proc_get(struct mm_struct *mm)
-{
-	struct mmu_notifier *notifier =
-		mmu_notifier_get(&proc_notifier_ops, mm);
-
-	if (IS_ERR(notifier))
-		return ERR_CAST(notifier);
-	return container_of(notifier, struct xpmem_proc, notifier);
-}
-
-/**
- * xpmem_proc_put - drop a reference
- * @proc: the proc
- *
- * Context: does not sleep.
- */
-void xpmem_proc_put(struct xpmem_proc *proc)
-{
-	mmu_notifier_put(&proc->notifier);
-}
-
 static int pages_show(struct seq_file *m, void *v)
 {
 	/* For old readers.  An attachment has no reference to any page. */
@@ -285,6 +275,7 @@ static void proc_entry_add(struct xpmem_proc *proc)
 	struct xpmem_proc *other;
 	char name[16];
 
+	lockdep_assert_held(&entry_lock);
 	lockdep_assert_held(&xpmem_lock);
 	snprintf(name, sizeof(name), "%d", proc->tgid);
 	list_for_each_entry(other, &xpmem_procs, procs) {
@@ -300,14 +291,17 @@ static void proc_entry_add(struct xpmem_proc *proc)
 
 static int xpmem_open(struct inode *inode, struct file *file)
 {
+	struct mmu_notifier *notifier;
 	struct xpmem_proc *proc;
 
 	if (!current->mm)
 		return -EINVAL;
-	proc = xpmem_proc_get(current->mm);
-	if (IS_ERR(proc))
-		return PTR_ERR(proc);
+	notifier = mmu_notifier_get(&proc_notifier_ops, current->mm);
+	if (IS_ERR(notifier))
+		return PTR_ERR(notifier);
+	proc = container_of(notifier, struct xpmem_proc, notifier);
 
+	mutex_lock(&entry_lock);
 	mutex_lock(&xpmem_lock);
 	if (!proc->opened++) {
 		proc->tgid = task_tgid_nr(current);
@@ -315,6 +309,7 @@ static int xpmem_open(struct inode *inode, struct file *file)
 		list_add_tail(&proc->procs, &xpmem_procs);
 	}
 	mutex_unlock(&xpmem_lock);
+	mutex_unlock(&entry_lock);
 	file->private_data = proc;
 	return 0;
 }
@@ -327,6 +322,7 @@ static int xpmem_release(struct inode *inode, struct file *file)
 	struct xpmem_id *id, *next;
 	LIST_HEAD(ids);
 
+	mutex_lock(&entry_lock);
 	mutex_lock(&xpmem_lock);
 	if (!--proc->opened) {
 		list_for_each_entry_safe(id, next, &proc->ids, list) {
@@ -340,14 +336,15 @@ static int xpmem_release(struct inode *inode, struct file *file)
 		list_del(&proc->procs);
 	}
 	mutex_unlock(&xpmem_lock);
-
-	list_for_each_entry_safe(id, next, &ids, list)
-		id_remove(id, proc->notifier.mm);
 	if (entry)
 		proc_remove(entry);
+	mutex_unlock(&entry_lock);
+
+	list_for_each_entry_safe(id, next, &ids, list)
+		id_remove(id, proc);
 	if (mapped)
 		fput(mapped);
-	xpmem_proc_put(proc);
+	mmu_notifier_put(&proc->notifier);
 	return 0;
 }
 
@@ -391,7 +388,8 @@ static int proc_open_file(struct xpmem_proc *proc)
 	return 0;
 }
 
-static long call_make(struct xpmem_proc *proc, void __user *arg)
+static long call_make(struct xpmem_proc *proc,
+		      struct xpmem_cmd_make __user *arg)
 {
 	struct xpmem_cmd_make cmd;
 	struct xpmem_segment *seg;
@@ -428,20 +426,10 @@ static long call_make(struct xpmem_proc *proc, void __user *arg)
 		return err;
 	}
 
-	mutex_lock(&xpmem_lock);
-	id_publish(&seg->id, proc);
-	cmd.segid = seg->id.id;
-	mutex_unlock(&xpmem_lock);
-
-	if (!copy_to_user(arg, &cmd, sizeof(cmd)))
-		return 0;
-
-	/* Nobody knows the id. */
-	mutex_lock(&xpmem_lock);
-	id_withdraw(&seg->id);
-	mutex_unlock(&xpmem_lock);
-	segment_remove(seg);
-	return -EFAULT;
+	err = id_publish(&seg->id, proc, &arg->segid);
+	if (err)
+		segment_remove(seg);
+	return err;
 }
 
 /* A segid of the caller's is removed, an apid released. */
@@ -460,7 +448,7 @@ static long call_remove(struct xpmem_proc *proc, void __user *arg,
 	mutex_unlock(&xpmem_lock);
 	if (IS_ERR(id))
 		return PTR_ERR(id);
-	id_remove(id, current->mm);
+	id_remove(id, proc);
 	return 0;
 }
 
@@ -478,10 +466,10 @@ static bool permitted(const struct xpmem_segment *seg, bool write)
 	       ns_capable(seg->cred->user_ns, CAP_IPC_OWNER);
 }
 
-static long call_get(struct xpmem_proc *proc, void __user *arg)
+static long call_get(struct xpmem_proc *proc, struct xpmem_cmd_get __user *arg)
 {
+	struct xpmem_segment *seg = NULL;
 	struct xpmem_permit *permit;
-	struct xpmem_segment *seg;
 	struct xpmem_cmd_get cmd;
 	struct xpmem_id *id;
 	int err = 0;
@@ -491,43 +479,37 @@ static long call_get(struct xpmem_proc *proc, void __user *arg)
 	if ((cmd.flags != XPMEM_RDONLY && cmd.flags != XPMEM_RDWR) ||
 	    cmd.permit_type != XPMEM_PERMIT_MODE || cmd.permit_value)
 		return -EINVAL;
-	permit = kzalloc(sizeof(*permit), GFP_KERNEL_ACCOUNT);
-	if (!permit)
-		return -ENOMEM;
-	kref_init(&permit->id.ref);
-	permit->id.kind = XPMEM_PERMIT;
-	permit->write = cmd.flags == XPMEM_RDWR;
 
 	mutex_lock(&xpmem_lock);
 	id = id_of(cmd.segid, XPMEM_SEGMENT, NULL);
 	if (IS_ERR(id)) {
 		err = PTR_ERR(id);
+	} else if (READ_ONCE(id->proc->released)) {
+		err = -ENOENT;
 	} else {
 		seg = container_of(id, struct xpmem_segment, id);
-		if (READ_ONCE(id->proc->released))
-			err = -ENOENT;
-		else if (!permitted(seg, permit->write))
+		if (permitted(seg, cmd.flags == XPMEM_RDWR))
+			kref_get(&seg->id.ref);
+		else
 			err = -EACCES;
 	}
-	if (!err) {
-		kref_get(&seg->id.ref);
-		permit->seg = seg;
-		id_publish(&permit->id, proc);
-		cmd.apid = permit->id.id;
-	}
 	mutex_unlock(&xpmem_lock);
-	if (err) {
-		kfree(permit);
+	if (err)
 		return err;
-	}
 
-	if (!copy_to_user(arg, &cmd, sizeof(cmd)))
-		return 0;
-	mutex_lock(&xpmem_lock);
-	id_withdraw(&permit->id);
-	mutex_unlock(&xpmem_lock);
-	permit_release(permit, current->mm);
-	return -EFAULT;
+	permit = kzalloc(sizeof(*permit), GFP_KERNEL_ACCOUNT);
+	if (!permit) {
+		segment_put(seg);
+		return -ENOMEM;
+	}
+	kref_init(&permit->id.ref);
+	permit->id.kind = XPMEM_PERMIT;
+	permit->write = cmd.flags == XPMEM_RDWR;
+	permit->seg = seg;
+	err = id_publish(&permit->id, proc, &arg->apid);
+	if (err)
+		xpmem_permit_put(permit);
+	return err;
 }
 
 static long call_attach(struct xpmem_proc *proc, void __user *arg)

@@ -40,7 +40,7 @@ struct xpmem_id {
 /**
  * struct xpmem_proc - a process, that is an mm
  * @notifier: the subscription to its mm.  Its references are those of the proc: one for
- *	each open descriptor and one for each attachment
+ *	each open descriptor
  * @opened: descriptors; under xpmem_lock, as all that follows
  * @procs: in xpmem_procs while there are any
  * @ids: its segments and permits
@@ -107,7 +107,6 @@ struct xpmem_permit {
  * struct xpmem_attachment - what xpmem_attach() maps
  * @ref: one for each VMA
  * @permit: a reference
- * @proc: who attached; a reference, see xpmem_proc.notifier
  * @vmas: pieces that it consists of; under mmap_lock, written under that for writing
  * @huge: held for reading while a page table is made sure of, for writing to
  *	map a huge page where there is none
@@ -115,7 +114,6 @@ struct xpmem_permit {
 struct xpmem_attachment {
 	struct kref ref;
 	struct xpmem_permit *permit;
-	struct xpmem_proc *proc;
 	unsigned int vmas;
 	struct rw_semaphore huge;
 };
@@ -123,8 +121,6 @@ struct xpmem_attachment {
 /* main.c */
 void xpmem_permit_put(struct xpmem_permit *permit);
 struct file *xpmem_segment_file(struct xpmem_segment *seg);
-struct xpmem_proc *xpmem_proc_get(struct mm_struct *mm);
-void xpmem_proc_put(struct xpmem_proc *proc);
 
 /* attach.c */
 extern const struct mmu_interval_notifier_ops xpmem_segment_ops;

@@ -612,8 +612,27 @@ static int move(struct world *w, char *from, char *to)
 	return p == to ? 0 : -1;
 }
 
+/* Reclaim leaves the TLB flush for later only if another CPU has to take part. */
+static void run_on_all_cpus(void)
+{
+	cpu_set_t all, one;
+	int cpu;
+
+	if (sched_getaffinity(0, sizeof(all), &all))
+		return;
+	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &all))
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		sched_setaffinity(0, sizeof(one), &one);
+	}
+	sched_setaffinity(0, sizeof(all), &all);
+}
+
 static int do_pageout(struct world *w)
 {
+	run_on_all_cpus();
 	return madvise(w->mem, w->len, MADV_PAGEOUT);
 }
 
@@ -915,6 +934,7 @@ static void leave_cgroup(void)
 
 static int do_reclaim(struct world *w)
 {
+	run_on_all_cpus();
 	/* Reading brings up to date what reclaim believes of the group's lists. */
 	get(CGROUP "/memory.stat");
 	/* It may find less than that: no failure. */
@@ -2502,6 +2522,16 @@ TEST_F(pmd_share, mremap)
 	ASSERT_EQ(0, move(w, ELSEWHERE, w->mem));
 	verify(w);
 	EXPECT_EQ(0, child_ends(&self->child));
+}
+
+TEST_F(pmd_share, mremap_part)
+{
+	char *p = mremap(self->w.mem + OTHER_PAGE, HUGE, HUGE,
+			 MREMAP_MAYMOVE | MREMAP_FIXED, ELSEWHERE);
+
+	/* The mapping is not split before its entries are moved. */
+	unshares(&self->w, &self->child, p == ELSEWHERE ? 0 : -1, MMU_NOTIFY_UNMAP);
+	ASSERT_EQ(1, ELSEWHERE[0]);
 }
 
 TEST_F(pmd_share, migrate)
