@@ -268,6 +268,7 @@ DEFINE_STATIC_SRCU(mmu_notifier_put_srcu);
 struct lockdep_map __mmu_notifier_invalidate_range_start_map =
 	STATIC_LOCKDEP_MAP_INIT("mmu_notifier_invalidate_range_start",
 				&__mmu_notifier_invalidate_range_start_map);
+EXPORT_SYMBOL_GPL(__mmu_notifier_invalidate_range_start_map);
 
 /* Held for reading inside a section, if somebody listens. */
 static struct lockdep_map section_map =
@@ -277,6 +278,12 @@ static struct lockdep_map section_map =
 static struct lockdep_map fork_map =
 	STATIC_LOCKDEP_MAP_INIT("mmu_notifier_fork", &fork_map);
 #endif
+
+/*
+ * As if tried for: else what a callback takes would be connected with this map alone,
+ * and who allocates under such a lock would not be found.
+ */
+#define map_acquire_read(map)	lock_acquire(map, 0, 1, 2, 1, NULL, _THIS_IP_)
 
 /*
  * The key: off until the first subscriber in the system comes, on until some time
@@ -1610,7 +1617,7 @@ int __mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
 	subs = subscriptions_enter(range->mm, 0, &range->entered);
 	if (!subs)
 		return 0;
-	lock_map_acquire_read(&section_map);
+	map_acquire_read(&section_map);
 
 	t = subs_table(subs);
 	range->subscriptions = subs;
@@ -1683,7 +1690,7 @@ walk_begin(struct walk *w, struct mm_struct *mm, unsigned long hears,
 	subs = subscriptions_enter(mm, hears, &w->entered);
 	if (!subs)
 		return NULL;
-	lock_map_acquire_read(&section_map);
+	map_acquire_read(&section_map);
 	walk_init(w, subs_table(subs), start, end, MMU_NOTIFIER_ALL_EVENTS);
 	return subs;
 }
@@ -1827,7 +1834,7 @@ int __mmu_notifier_fork(struct mm_struct *mm, struct mm_struct *child)
 		return 0;
 	/* fork() itself does so later: no thread is to write to what is shared. */
 	flush_tlb_mm(mm);
-	lock_map_acquire_read(&fork_map);
+	map_acquire_read(&fork_map);
 	WRITE_ONCE(subs->forker, current);
 	walk_init(&w, subs_table(subs), 0, ULONG_MAX, MMU_NOTIFIER_ALL_EVENTS);
 	while (!ret && (sub = walk_next(&w))) {
@@ -2525,6 +2532,34 @@ void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub)
 }
 EXPORT_SYMBOL_GPL(mmu_interval_notifier_remove);
 
+static int interval_wait(struct mmu_interval_notifier *interval_sub,
+			 unsigned long *seq, bool killable)
+{
+	struct mmu_notifier_subscriptions *subs =
+		subscriptions_of(interval_sub->mm);
+	int err = 0;
+
+	might_sleep();
+	/* We may wait for callbacks: whoever holds what they take is found. */
+	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
+	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
+
+	spin_lock(&subs->lock);
+	while (interval_sub->active && !err) {
+		spin_unlock(&subs->lock);
+		if (killable)
+			err = wait_event_killable(subs->wait,
+						  !READ_ONCE(interval_sub->active));
+		else
+			wait_event(subs->wait, !READ_ONCE(interval_sub->active));
+		spin_lock(&subs->lock);
+	}
+	/* Stable: only an active section acknowledges. */
+	*seq = READ_ONCE(interval_sub->invalidate_seq);
+	spin_unlock(&subs->lock);
+	return err ? -EINTR : 0;
+}
+
 /**
  * mmu_interval_read_begin - begin to look up pages of an interval
  * @interval_sub: the subscriber
@@ -2538,27 +2573,30 @@ EXPORT_SYMBOL_GPL(mmu_interval_notifier_remove);
  */
 unsigned long mmu_interval_read_begin(struct mmu_interval_notifier *interval_sub)
 {
-	struct mmu_notifier_subscriptions *subs =
-		subscriptions_of(interval_sub->mm);
 	unsigned long seq;
 
-	might_sleep();
-	/* We may wait for callbacks: whoever holds what they take is found. */
-	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
-	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
-
-	spin_lock(&subs->lock);
-	while (interval_sub->active) {
-		spin_unlock(&subs->lock);
-		wait_event(subs->wait, !READ_ONCE(interval_sub->active));
-		spin_lock(&subs->lock);
-	}
-	/* Stable: only an active section acknowledges. */
-	seq = READ_ONCE(interval_sub->invalidate_seq);
-	spin_unlock(&subs->lock);
+	interval_wait(interval_sub, &seq, false);
 	return seq;
 }
 EXPORT_SYMBOL_GPL(mmu_interval_read_begin);
+
+/**
+ * mmu_interval_read_begin_killable - mmu_interval_read_begin(), if nobody kills us
+ * @interval_sub: the interval; inserted
+ * @seq: where the sequence number goes
+ *
+ * For who waits at the mercy of another process: sections that overlap one another
+ * can go on for as long as that wants.
+ *
+ * Context: as mmu_interval_read_begin().
+ * Return: 0, or -EINTR if a fatal signal came first.
+ */
+int mmu_interval_read_begin_killable(struct mmu_interval_notifier *interval_sub,
+				     unsigned long *seq)
+{
+	return interval_wait(interval_sub, seq, true);
+}
+EXPORT_SYMBOL_GPL(mmu_interval_read_begin_killable);
 
 static int __init mmu_notifier_init(void)
 {

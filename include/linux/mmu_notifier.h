@@ -428,6 +428,8 @@ int mmu_interval_notifier_insert_locked(struct mmu_interval_notifier *interval_s
 					const struct mmu_interval_notifier_ops *ops);
 void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub);
 unsigned long mmu_interval_read_begin(struct mmu_interval_notifier *interval_sub);
+int mmu_interval_read_begin_killable(struct mmu_interval_notifier *interval_sub,
+				     unsigned long *seq);
 
 /**
  * mmu_interval_set_seq - acknowledge an invalidation

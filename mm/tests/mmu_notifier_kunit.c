@@ -2262,10 +2262,38 @@ static void interval_bounds(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, !!mm_has_notifiers(c->mm[0]), !b->ret);
 }
 
+static int read_begin_killable(struct party *p)
+{
+	return mmu_interval_read_begin_killable(&p->mni, &p->seq);
+}
+
+/* Who waits for a section can be killed, if it asks for that. */
+static void interval_killable(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct party *a = party(c, 'a');
+	struct mmu_notifier_range range;
+	struct thread *t;
+
+	KUNIT_ASSERT_EQ(test, 0, insert(a));
+	KUNIT_EXPECT_EQ(test, 0, read_begin_killable(a));
+	KUNIT_EXPECT_FALSE(test, read_retry(a));
+
+	section_start(&range, c->mm[0], 0, 1);
+	t = spawn(test, read_begin_killable, a);
+	EXPECT_WAITS(test, t);
+	send_sig(SIGKILL, t->task, 1);
+	KUNIT_EXPECT_TRUE(test, wait_for_completion_timeout(&t->done, HANGS));
+	KUNIT_EXPECT_EQ(test, t->ret, -EINTR);
+	section_end(&range);
+	EXPECT_FINISHES(test, t);
+}
+
 static struct kunit_case interval_cases[] = {
 	KUNIT_CASE_PARAM(stories, interval_gen_params),
 	KUNIT_CASE_PARAM(interval_overlap, overlap_gen_params),
 	KUNIT_CASE_PARAM(interval_bounds, bounds_gen_params),
+	KUNIT_CASE(interval_killable),
 	{}
 };
 

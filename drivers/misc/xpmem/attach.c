@@ -33,9 +33,10 @@
  *	attachment->huge	see there; memory is allocated under it
  *	the owner's section	start callbacks: no mmap_lock, no allocation
  *	i_mmap_rwsem		of the owner's file, a class of its own: an
- *				invalidation may hold that of another file.  Who
- *				registers with an mm passes through all of them, but
- *				holds one at a time
+ *				invalidation may hold that of another file.  No section
+ *				begins under it but those of unmap_mapping_range(), see
+ *				xpmem_may_split().  Who registers with an mm passes
+ *				through all of them, but holds one at a time
  *	segment->lock
  *	page-table lock		the attacher's
  *	here_lock		innermost
@@ -52,7 +53,6 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/userfaultfd_k.h>
 
 #include "xpmem.h"
 
@@ -102,22 +102,30 @@ static struct here *here_find(void)
 	return here;
 }
 
-/**
- * xpmem_zap - unmap pages of an owner's from all that are attached to them
- * @mapping: of the owner's file
- * @start: the owner's address
- * @end: exclusive
- *
- * Context: may sleep.  Takes i_mmap_rwsem and the attachers' page-table locks.
- */
-void xpmem_zap(struct address_space *mapping, unsigned long start,
-	       unsigned long end)
+static void zap(struct file *file, unsigned long start, unsigned long end)
 {
 	struct here here;
 
 	here_enter(&here, NULL);
-	unmap_mapping_range(mapping, start, end - start, 1);
+	unmap_mapping_range(file->f_mapping, start, end - start, 1);
 	here_leave(&here);
+}
+
+/**
+ * xpmem_unmap - unmap pages of an owner's from all that are attached to them
+ * @file: the owner's
+ * @start: the owner's address
+ * @end: exclusive
+ *
+ * Context: may sleep; not in a section.  Takes i_mmap_rwsem and the attachers'
+ * page-table locks.
+ */
+void xpmem_unmap(struct file *file, unsigned long start, unsigned long end)
+{
+	/* The attachers' sections are inside i_mmap_rwsem, as in a callback. */
+	mmu_notifier_map_acquire();
+	zap(file, start, end);
+	mmu_notifier_map_release();
 }
 
 static bool xpmem_invalidate(struct mmu_interval_notifier *notifier,
@@ -135,9 +143,10 @@ static bool xpmem_invalidate(struct mmu_interval_notifier *notifier,
 	mmu_interval_set_seq(notifier, seq);
 	/*
 	 * A mapping that is not seen here faults after this, and sees the
-	 * sequence number.
+	 * sequence number.  None is out of the tree for a moment: special ones are
+	 * never merged, and a split adds the new part first.
 	 */
-	mapped = mapping_mapped(seg->mapping);
+	mapped = !seg->gone && mapping_mapped(seg->file->f_mapping);
 	spin_unlock(&seg->lock);
 
 	if (!mapped)
@@ -153,7 +162,7 @@ static bool xpmem_invalidate(struct mmu_interval_notifier *notifier,
 	if (here && !here->att)
 		return true;
 
-	xpmem_zap(seg->mapping, start, end);
+	zap(seg->file, start, end);
 	return true;
 }
 
@@ -200,36 +209,58 @@ static vm_fault_t fault_in(struct vm_fault *vmf, struct mm_struct *mm,
 	if (!err || fatal_signal_pending(current))
 		return VM_FAULT_RETRY;
 	mmap_read_lock(attacher);
-	if (err == -ENOMEM)
-		return VM_FAULT_OOM;
-	return err == -EHWPOISON ? VM_FAULT_HWPOISON : VM_FAULT_SIGBUS;
+	return err == -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
 }
 
+/* What was looked up of the owner's page table. */
+struct view {
+	unsigned long addr;	/* of the page that is wanted */
+	unsigned long before;	/* neighbours wanted, too, if they are there; bytes */
+	unsigned long after;	/* and on the other side, from @addr on */
+	bool write;
+	unsigned long seq;
+	unsigned long pfns[AROUND];
+};
+
 /*
- * What do @npages pages from @start of the owner's map now?  Returns 0 and fills in
- * @pfns, or -EAGAIN if that cannot be said while the attacher's mmap_lock is held.
+ * Returns 0 and fills in @view, which may have lost neighbours; -EAGAIN if it cannot be
+ * said while the attacher's mmap_lock is held, -EFAULT if the owner has nothing there
+ * that can be shown, or -EINTR.
  */
-static int look(struct xpmem_segment *seg, unsigned long start,
-		unsigned long npages, unsigned long *pfns, unsigned long *seq)
+static int look(struct xpmem_segment *seg, struct view *view)
 {
 	struct hmm_range range = {
 		.notifier = &seg->notifier,
-		.start = start,
-		.end = start + npages * PAGE_SIZE,
-		.hmm_pfns = pfns,
+		.hmm_pfns = view->pfns,
 	};
+	struct vm_area_struct *vma;
 	int err;
 
 	do {
-		memset(pfns, 0, npages * sizeof(*pfns));
-		*seq = mmu_interval_read_begin(&seg->notifier);
-		range.notifier_seq = *seq;
+		memset(view->pfns, 0, sizeof(view->pfns));
+		err = mmu_interval_read_begin_killable(&seg->notifier,
+						       &view->seq);
+		if (err)
+			return err;
+		range.notifier_seq = view->seq;
 		if (!mmap_read_trylock(seg->mm))
 			return -EAGAIN;
+		vma = vma_lookup(seg->mm, view->addr);
+		/* Writable in the page table, but not by a write. */
+		if (!vma || (view->write && (vma->vm_flags & VM_SHADOW_STACK))) {
+			mmap_read_unlock(seg->mm);
+			return -EFAULT;
+		}
+		view->before = min(view->before, view->addr - vma->vm_start);
+		view->after = min(view->after, vma->vm_end - view->addr);
+		range.start = view->addr - view->before;
+		range.end = view->addr + view->after;
 		err = hmm_range_fault(&range);
 		mmap_read_unlock(seg->mm);
-	} while (err == -EBUSY && !fatal_signal_pending(current));
-	return err ? -EAGAIN : 0;
+	} while (err == -EBUSY);
+	if (err)
+		return err;
+	return view->pfns[view->before >> PAGE_SHIFT] & HMM_PFN_ERROR ? -EFAULT : 0;
 }
 
 /* Under @seg->lock, so that the owner has the page mapped as it was looked up. */
@@ -246,19 +277,27 @@ static void mark_dirty(unsigned long pfn)
 		set_page_dirty(page);
 }
 
-/* Is @pfns[@i] enough for a fault for writing or reading? */
+/* Is what the owner has enough for a fault for writing or reading? */
 static bool enough(unsigned long pfn, bool write)
 {
 	return (pfn & HMM_PFN_VALID) && !(pfn & HMM_PFN_ERROR) &&
 	       (!write || (pfn & HMM_PFN_WRITE));
 }
 
-/* Set the entries; 0: what was looked up is not valid any more. */
+/* 0: the owner's page has to be faulted in. */
+static vm_fault_t look_failed(int err)
+{
+	if (err == -EAGAIN)
+		return 0;
+	return err == -EINTR ? VM_FAULT_NOPAGE : VM_FAULT_SIGBUS;
+}
+
+/* Set the entries of @vma from @address on; 0: what was looked up is not valid any more. */
 static vm_fault_t set_entries(struct vm_area_struct *vma, unsigned long address,
-			      unsigned long npages, const unsigned long *pfns,
-			      unsigned long seq, bool write)
+			      const struct view *view)
 {
 	struct xpmem_attachment *att = vma->vm_private_data;
+	unsigned long npages = (view->before + view->after) >> PAGE_SHIFT;
 	struct xpmem_segment *seg = att->permit->seg;
 	vm_fault_t ret = VM_FAULT_NOPAGE;
 	unsigned long i, pfn;
@@ -268,15 +307,15 @@ static vm_fault_t set_entries(struct vm_area_struct *vma, unsigned long address,
 		ret = VM_FAULT_SIGBUS;
 		goto out;
 	}
-	if (mmu_interval_read_retry(&seg->notifier, seq)) {
+	if (mmu_interval_read_retry(&seg->notifier, view->seq)) {
 		ret = 0;
 		goto out;
 	}
 	for (i = 0; i < npages; i++, address += PAGE_SIZE) {
-		if (!enough(pfns[i], write))
+		if (!enough(view->pfns[i], view->write))
 			continue;
-		pfn = pfns[i] & ~HMM_PFN_FLAGS;
-		if (write) {
+		pfn = view->pfns[i] & ~HMM_PFN_FLAGS;
+		if (view->write) {
 			mark_dirty(pfn);
 			ret = vmf_insert_mixed_mkwrite(vma, address,
 						       __pfn_to_pfn_t(pfn, 0));
@@ -299,19 +338,19 @@ static vm_fault_t map_pages(struct vm_fault *vmf, struct xpmem_segment *seg,
 	struct vm_area_struct *vma = vmf->vma;
 	struct xpmem_attachment *att = vma->vm_private_data;
 	unsigned long address = vmf->address & PAGE_MASK;
-	bool write = vmf->flags & FAULT_FLAG_WRITE;
-	unsigned long pfns[AROUND], before, npages, seq;
+	struct view view = {
+		.addr = addr,
+		.write = vmf->flags & FAULT_FLAG_WRITE,
+	};
 	vm_fault_t ret;
 	int err = 0;
 	bool huge;
 
 	/* In one aligned block, hence in one page table; in the VMA, in the segment. */
-	before = address & (AROUND * PAGE_SIZE - 1);
-	npages = AROUND - (before >> PAGE_SHIFT);
-	before = min3(before, address - vma->vm_start, addr - seg->start);
-	npages = min3(npages, (vma->vm_end - address) >> PAGE_SHIFT,
-		      (seg->end - addr) >> PAGE_SHIFT);
-	npages += before >> PAGE_SHIFT;
+	view.before = address & (AROUND * PAGE_SIZE - 1);
+	view.after = AROUND * PAGE_SIZE - view.before;
+	view.before = min3(view.before, address - vma->vm_start, addr - seg->start);
+	view.after = min3(view.after, vma->vm_end - address, seg->end - addr);
 
 	/* Nothing can be allocated under seg->lock: have the page table before. */
 	down_read(&att->huge);
@@ -326,20 +365,17 @@ static vm_fault_t map_pages(struct vm_fault *vmf, struct xpmem_segment *seg,
 		return VM_FAULT_OOM;
 
 	do {
-		if (fatal_signal_pending(current))
-			return VM_FAULT_NOPAGE;
-		if (look(seg, addr - before, npages, pfns, &seq))
+		err = look(seg, &view);
+		if (err)
+			return look_failed(err);
+		if (!enough(view.pfns[view.before >> PAGE_SHIFT], view.write))
 			return 0;
-		if (pfns[before >> PAGE_SHIFT] & HMM_PFN_ERROR)
-			return VM_FAULT_SIGBUS;
-		if (!enough(pfns[before >> PAGE_SHIFT], write))
-			return 0;
-		ret = set_entries(vma, address - before, npages, pfns, seq,
-				  write);
+		ret = set_entries(vma, address - view.before, &view);
 	} while (!ret);
 	return ret;
 }
 
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
 /* A huge entry of the owner's becomes one of the attacher's. */
 static vm_fault_t map_huge(struct vm_fault *vmf, struct xpmem_segment *seg,
 			   unsigned long addr)
@@ -348,9 +384,14 @@ static vm_fault_t map_huge(struct vm_fault *vmf, struct xpmem_segment *seg,
 	struct xpmem_attachment *att = vma->vm_private_data;
 	unsigned long haddress = vmf->address & PMD_MASK;
 	unsigned long haddr = addr & PMD_MASK;
-	bool write = vmf->flags & FAULT_FLAG_WRITE;
-	unsigned long pfn, seq;
+	struct view view = {
+		.addr = addr,
+		.after = PAGE_SIZE,
+		.write = vmf->flags & FAULT_FLAG_WRITE,
+	};
+	unsigned long pfn;
 	vm_fault_t ret;
+	int err;
 
 	if (((vmf->address ^ addr) & ~PMD_MASK & PAGE_MASK) ||
 	    haddress < vma->vm_start || haddress + PMD_SIZE > vma->vm_end ||
@@ -358,31 +399,28 @@ static vm_fault_t map_huge(struct vm_fault *vmf, struct xpmem_segment *seg,
 		return VM_FAULT_FALLBACK;
 
 	do {
-		if (fatal_signal_pending(current))
-			return VM_FAULT_NOPAGE;
-		if (look(seg, addr, 1, &pfn, &seq))
+		err = look(seg, &view);
+		if (err)
+			return look_failed(err);
+		if (!enough(view.pfns[0], view.write))
 			return 0;
-		if (pfn & HMM_PFN_ERROR)
-			return VM_FAULT_SIGBUS;
-		if (!enough(pfn, write))
-			return 0;
-		if (hmm_pfn_to_map_order(pfn) < PMD_ORDER)
+		if (hmm_pfn_to_map_order(view.pfns[0]) < PMD_ORDER)
 			return VM_FAULT_FALLBACK;
-		pfn = ALIGN_DOWN(pfn & ~HMM_PFN_FLAGS, 1UL << PMD_ORDER);
+		pfn = ALIGN_DOWN(view.pfns[0] & ~HMM_PFN_FLAGS, 1UL << PMD_ORDER);
 
 		ret = 0;
 		down_write(&att->huge);
 		spin_lock(&seg->lock);
 		if (seg->gone || att->permit->gone) {
 			ret = VM_FAULT_SIGBUS;
-		} else if (!mmu_interval_read_retry(&seg->notifier, seq)) {
+		} else if (!mmu_interval_read_retry(&seg->notifier, view.seq)) {
 			pmd_t pmd = pmdp_get_lockless(vmf->pmd);
 
 			if (pmd_none(pmd) || pmd_leaf(pmd)) {
-				if (write)
+				if (view.write)
 					mark_dirty(pfn);
 				ret = vmf_insert_pfn_pmd(vmf, __pfn_to_pfn_t(pfn, 0),
-							 write);
+							 view.write);
 			} else {
 				ret = VM_FAULT_FALLBACK;
 			}
@@ -392,6 +430,7 @@ static vm_fault_t map_huge(struct vm_fault *vmf, struct xpmem_segment *seg,
 	} while (!ret);
 	return ret;
 }
+#endif
 
 static vm_fault_t fault(struct vm_fault *vmf, bool huge)
 {
@@ -401,18 +440,23 @@ static vm_fault_t fault(struct vm_fault *vmf, bool huge)
 	struct mm_struct *mm = seg->mm;
 	vm_fault_t ret;
 
+	/* mremap() can make an attachment larger than what it may reach. */
+	if (addr < seg->start || addr >= seg->end)
+		return VM_FAULT_SIGBUS;
 	/*
-	 * mremap() can make an attachment larger than what it may reach; userfaultfd
-	 * leaves markers in page tables, where entries are to be.
+	 * As the owner's page of another attachment, by fault_in(): that has to end
+	 * before the stack does.
 	 */
-	if (addr < seg->start || addr >= seg->end || userfaultfd_armed(vmf->vma))
+	if (vmf->flags & FAULT_FLAG_REMOTE)
 		return VM_FAULT_SIGBUS;
 	if (!mmget_not_zero(mm))
 		return VM_FAULT_SIGBUS;
 
-	if (IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) && huge)
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
+	if (huge)
 		ret = map_huge(vmf, seg, addr);
 	else
+#endif
 		ret = map_pages(vmf, seg, addr);
 	if (!ret)
 		ret = fault_in(vmf, mm, addr);
@@ -438,7 +482,7 @@ static vm_fault_t xpmem_pfn_mkwrite(struct vm_fault *vmf)
 	return ret;
 }
 
-#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
 static vm_fault_t xpmem_huge_fault(struct vm_fault *vmf, unsigned int order)
 {
 	if (order != PMD_ORDER)
@@ -456,24 +500,41 @@ static void xpmem_vm_open(struct vm_area_struct *vma)
 {
 	struct xpmem_attachment *att = vma->vm_private_data;
 
-	mmap_assert_write_locked(vma->vm_mm);
 	kref_get(&att->ref);
-	att->vmas++;
 }
 
 static void xpmem_vm_close(struct vm_area_struct *vma)
 {
 	struct xpmem_attachment *att = vma->vm_private_data;
 
-	att->vmas--;
 	kref_put(&att->ref, attachment_free);
+}
+
+/*
+ * A huge entry would be split with i_mmap_rwsem held, in a section of the attacher's mm:
+ * if that has a segment, too, its callback would take the same lock, or that of who
+ * does the same the other way round.  So there is none by then, and none comes while
+ * mmap_lock is held for writing.
+ */
+static int xpmem_may_split(struct vm_area_struct *vma, unsigned long address)
+{
+	unsigned long haddress = address & PMD_MASK;
+	unsigned long addr;
+
+	if (address == haddress || haddress < vma->vm_start ||
+	    haddress + PMD_SIZE > vma->vm_end)
+		return 0;
+	addr = (vma->vm_pgoff << PAGE_SHIFT) + (haddress - vma->vm_start);
+	xpmem_unmap(vma->vm_file, addr, addr + PMD_SIZE);
+	return 0;
 }
 
 static const struct vm_operations_struct xpmem_vm_ops = {
 	.open = xpmem_vm_open,
 	.close = xpmem_vm_close,
+	.may_split = xpmem_may_split,
 	.fault = xpmem_fault,
-#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
 	.huge_fault = xpmem_huge_fault,
 #endif
 	/*
@@ -496,7 +557,7 @@ static int xpmem_mmap(struct file *file, struct vm_area_struct *vma)
 	if (!(vma->vm_flags & VM_WRITE))
 		vm_flags_clear(vma, VM_MAYWRITE);
 	/* Whether pages are huge is up to the owner, if not to MADV_NOHUGEPAGE here. */
-	if (IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
+	if (IS_ENABLED(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP))
 		vm_flags_set(vma, VM_HUGEPAGE);
 	vma->vm_private_data = here->att;
 	vma->vm_ops = &xpmem_vm_ops;
@@ -513,6 +574,7 @@ static int xpmem_file_release(struct inode *inode, struct file *file)
 static const struct file_operations xpmem_file_ops = {
 	.owner = THIS_MODULE,
 	.mmap = xpmem_mmap,
+	.fsync = noop_fsync,
 	.release = xpmem_file_release,
 	/* By the offset, that is the owner's address: huge pages fit. */
 	.get_unmapped_area = thp_get_unmapped_area,
@@ -581,7 +643,6 @@ long xpmem_attach(struct xpmem_permit *permit, unsigned long offset,
 	unsigned long flags = MAP_SHARED;
 	unsigned long prot = PROT_READ;
 	struct xpmem_attachment *att;
-	struct file *file;
 	struct here here;
 	unsigned long addr;
 
@@ -601,23 +662,19 @@ long xpmem_attach(struct xpmem_permit *permit, unsigned long offset,
 	if (permit->write)
 		prot |= PROT_WRITE;
 
-	file = xpmem_segment_file(seg);
-	if (!file)
+	if (READ_ONCE(seg->gone))
 		return -ENOENT;
 	att = kzalloc(sizeof(*att), GFP_KERNEL_ACCOUNT);
-	if (!att) {
-		fput(file);
+	if (!att)
 		return -ENOMEM;
-	}
 	kref_init(&att->ref);
 	kref_get(&permit->id.ref);
 	att->permit = permit;
 	init_rwsem(&att->huge);
 
 	here_enter(&here, att);
-	vaddr = vm_mmap(file, vaddr, size, prot, flags, addr);
+	vaddr = vm_mmap(seg->file, vaddr, size, prot, flags, addr);
 	here_leave(&here);
-	fput(file);
 
 	/* Released meanwhile, and those who looked for attachments missed it? */
 	if (!IS_ERR_VALUE(vaddr) && READ_ONCE(permit->gone)) {
@@ -629,35 +686,41 @@ long xpmem_attach(struct xpmem_permit *permit, unsigned long offset,
 }
 
 /*
- * The next piece of @att, or of any attachment by @permit.  It is unmapped without
- * mmap_lock in between: who maps something else there at the same time has
- * lost it, as with munmap().
+ * Unmap the pieces of @att, or of any attachment by @permit.  mmap_lock is dropped in
+ * between: who maps something else there at the same time has lost it, as with munmap().
  */
-static bool detach_next(struct xpmem_attachment *att,
-			struct xpmem_permit *permit, unsigned long *from)
+static int detach(struct xpmem_attachment *att, struct xpmem_permit *permit,
+		  unsigned long from)
 {
-	VMA_ITERATOR(vmi, current->mm, *from);
 	struct xpmem_attachment *this;
 	struct vm_area_struct *vma;
-	unsigned long start = 0, len = 0;
+	unsigned long start, len;
+	int err = 0;
 
-	mmap_read_lock(current->mm);
-	for_each_vma(vmi, vma) {
-		if (vma->vm_ops != &xpmem_vm_ops)
-			continue;
-		this = vma->vm_private_data;
-		if (this == att || this->permit == permit) {
-			start = vma->vm_start;
-			len = vma->vm_end - start;
-			break;
+	do {
+		VMA_ITERATOR(vmi, current->mm, from);
+
+		len = 0;
+		mmap_read_lock(current->mm);
+		for_each_vma(vmi, vma) {
+			if (vma->vm_ops != &xpmem_vm_ops)
+				continue;
+			this = vma->vm_private_data;
+			if (this == att || this->permit == permit) {
+				start = vma->vm_start;
+				len = vma->vm_end - start;
+				break;
+			}
 		}
-	}
-	mmap_read_unlock(current->mm);
-	if (!len)
-		return false;
-	vm_munmap(start, len);
-	*from = start + len;
-	return true;
+		mmap_read_unlock(current->mm);
+		if (len) {
+			/* -EPERM: mseal() */
+			err = vm_munmap(start, len) ?: err;
+			from = start + len;
+		}
+		/* Nobody has it but the caller. */
+	} while (len && !(att && kref_read(&att->ref) == 1));
+	return err;
 }
 
 /**
@@ -665,13 +728,11 @@ static bool detach_next(struct xpmem_attachment *att,
  * @permit: the permit; marked as gone, so that nothing more is attached
  *
  * Context: may sleep.  Takes mmap_lock.
+ * Return: 0, or an error of munmap(); then something is mapped still.
  */
-void xpmem_detach_all(struct xpmem_permit *permit)
+int xpmem_detach_all(struct xpmem_permit *permit)
 {
-	unsigned long from = 0;
-
-	while (detach_next(NULL, permit, &from))
-		;
+	return detach(NULL, permit, 0);
 }
 
 /**
@@ -679,14 +740,14 @@ void xpmem_detach_all(struct xpmem_permit *permit)
  * @vaddr: anywhere in it
  *
  * Context: may sleep.  Takes mmap_lock.
- * Return: 0, also if nothing is mapped there; -EINVAL if it is something else.
+ * Return: 0, also if nothing is mapped there; -EINVAL if it is something else; an
+ * error of munmap().
  */
 int xpmem_detach(unsigned long vaddr)
 {
 	struct xpmem_attachment *att = NULL;
 	struct vm_area_struct *vma;
 	unsigned long from = 0;
-	unsigned int pieces = 0;
 	int err = 0;
 
 	mmap_read_lock(current->mm);
@@ -695,17 +756,16 @@ int xpmem_detach(unsigned long vaddr)
 		err = -EINVAL;
 	} else if (vma) {
 		att = vma->vm_private_data;
-		kref_get(&att->ref);
-		pieces = att->vmas;
-		if (pieces == 1)
+		/* One piece, and our reference? */
+		if (kref_read(&att->ref) == 1)
 			from = vma->vm_start;
+		kref_get(&att->ref);
 	}
 	mmap_read_unlock(current->mm);
 	if (!att)
 		return err;
 
-	while (pieces-- && detach_next(att, NULL, &from))
-		;
+	err = detach(att, NULL, from);
 	kref_put(&att->ref, attachment_free);
-	return 0;
+	return err;
 }

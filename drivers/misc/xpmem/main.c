@@ -10,9 +10,7 @@
  *
  * Locks: xpmem_lock is for the ids, and for what belongs to a process.  Nothing that
  * takes long is done under it, and neither a fault nor an invalidation takes it.
- * It is outside segment->lock, and never held together with mmap_lock.  entry_lock is
- * outside it, for who makes and removes the files in /proc: the removal waits for
- * readers, who take xpmem_lock.
+ * It is outside segment->lock, and never held together with mmap_lock.
  */
 #include <linux/capability.h>
 #include <linux/fs.h>
@@ -28,15 +26,20 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/workqueue.h>
 #include <uapi/misc/xpmem.h>
 
 #include "xpmem.h"
 
 static DEFINE_MUTEX(xpmem_lock);
-static DEFINE_MUTEX(entry_lock);
 static DEFINE_HASHTABLE(xpmem_ids, 12);
 static LIST_HEAD(xpmem_procs);
+static LIST_HEAD(xpmem_entries);
 static struct proc_dir_entry *xpmem_dir;
+static struct workqueue_struct *xpmem_wq;
+
+/* Each is called for each invalidation in it, by reclaim, too. */
+#define MAX_SEGMENTS	4096
 
 /* Ids */
 
@@ -66,8 +69,13 @@ static int id_publish(struct xpmem_id *id, struct xpmem_proc *proc,
 			return -EFAULT;
 		mutex_lock(&xpmem_lock);
 		taken = !id->id || id_find(id->id);
+		if (id->kind == XPMEM_SEGMENT && proc->segments == MAX_SEGMENTS) {
+			mutex_unlock(&xpmem_lock);
+			return -ENOSPC;
+		}
 		if (!taken) {
 			id->proc = proc;
+			proc->segments += id->kind == XPMEM_SEGMENT;
 			hash_add(xpmem_ids, &id->hash, id->id);
 			list_add_tail(&id->list, &proc->ids);
 		}
@@ -82,6 +90,7 @@ static void id_withdraw(struct xpmem_id *id)
 	lockdep_assert_held(&xpmem_lock);
 	hash_del(&id->hash);
 	list_del(&id->list);
+	id->proc->segments -= id->kind == XPMEM_SEGMENT;
 	id->proc = NULL;
 }
 
@@ -106,6 +115,13 @@ static void segment_free(struct kref *ref)
 	struct xpmem_segment *seg =
 		container_of(ref, struct xpmem_segment, id.ref);
 
+	/*
+	 * Not before: a fault may still ask whether what it looked up is valid.
+	 * Waits for callbacks, which do not take the mmap_lock that may be held.
+	 */
+	if (seg->notifier.mm)
+		mmu_interval_notifier_remove(&seg->notifier);
+	fput(seg->file);
 	put_cred(seg->cred);
 	mmdrop(seg->mm);
 	kfree(seg);
@@ -129,7 +145,7 @@ static void permit_free(struct kref *ref)
  * xpmem_permit_put - drop a reference
  * @permit: the permit
  *
- * Context: any in which memory can be freed.
+ * Context: may sleep; not in a callback.
  */
 void xpmem_permit_put(struct xpmem_permit *permit)
 {
@@ -140,10 +156,9 @@ void xpmem_permit_put(struct xpmem_permit *permit)
 static void segment_remove(struct xpmem_segment *seg)
 {
 	spin_lock(&seg->lock);
-	seg->gone = true;
+	WRITE_ONCE(seg->gone, true);
 	spin_unlock(&seg->lock);
-	xpmem_zap(seg->mapping, seg->start, seg->end);
-	mmu_interval_notifier_remove(&seg->notifier);
+	xpmem_unmap(seg->file, seg->start, seg->end);
 	segment_put(seg);
 }
 
@@ -151,24 +166,22 @@ static void segment_remove(struct xpmem_segment *seg)
 static void permit_release(struct xpmem_permit *permit, struct xpmem_proc *proc)
 {
 	struct xpmem_segment *seg = permit->seg;
-	struct file *file = NULL;
+	bool mapped;
 
 	spin_lock(&seg->lock);
 	WRITE_ONCE(permit->gone, true);
 	spin_unlock(&seg->lock);
 
 	/*
-	 * If it is another process that closes last, they are dead, and not gone; if
-	 * its own exit, there are none.
+	 * If it is another process that closes last, or one is sealed, attachments are
+	 * dead, and not gone; if its own exit, there are none.
 	 */
 	if (current->mm == proc->notifier.mm)
-		xpmem_detach_all(permit);
-	else if (!READ_ONCE(proc->released))
-		file = xpmem_segment_file(seg);
-	if (file) {
-		xpmem_zap(seg->mapping, seg->start, seg->end);
-		fput(file);
-	}
+		mapped = xpmem_detach_all(permit);
+	else
+		mapped = !READ_ONCE(proc->released);
+	if (mapped)
+		xpmem_unmap(seg->file, seg->start, seg->end);
 	xpmem_permit_put(permit);
 }
 
@@ -178,24 +191,6 @@ static void id_remove(struct xpmem_id *id, struct xpmem_proc *proc)
 		segment_remove(container_of(id, struct xpmem_segment, id));
 	else
 		permit_release(container_of(id, struct xpmem_permit, id), proc);
-}
-
-/**
- * xpmem_segment_file - what attachments to a segment are mappings of
- * @seg: the segment
- *
- * Context: may sleep.
- * Return: the file, for the caller to drop; NULL if the segment was removed.
- */
-struct file *xpmem_segment_file(struct xpmem_segment *seg)
-{
-	struct file *file = NULL;
-
-	mutex_lock(&xpmem_lock);
-	if (seg->id.proc)
-		file = get_file(seg->id.proc->file);
-	mutex_unlock(&xpmem_lock);
-	return file;
 }
 
 /* Processes */
@@ -241,52 +236,101 @@ static int pages_show(struct seq_file *m, void *v)
 	return 0;
 }
 
-static int proc_show(struct seq_file *m, void *v)
+/**
+ * struct xpmem_entry - /proc/xpmem/<tgid>
+ * @list: in xpmem_entries
+ * @tgid: the name
+ * @procs: that it stands for.  An mm can outlive the process that opened first, as long
+ *	as others have its descriptors; the number is the next one's then
+ * @file: in /proc
+ * @work: removes it.  That waits for readers, as long as they like, so nobody else
+ *	waits for that
+ * @busy: @work is queued or runs
+ */
+struct xpmem_entry {
+	struct list_head list;
+	pid_t tgid;
+	unsigned int procs;
+	struct proc_dir_entry *file;
+	struct work_struct work;
+	bool busy;
+};
+
+static int entry_show(struct seq_file *m, void *v)
 {
-	pid_t tgid = (pid_t)(long)m->private;
-	unsigned long segments = 0, permits = 0;
+	struct xpmem_entry *entry = m->private;
+	unsigned long segments = 0, ids = 0;
 	struct xpmem_proc *proc;
-	struct xpmem_id *id;
 
 	mutex_lock(&xpmem_lock);
 	list_for_each_entry(proc, &xpmem_procs, procs) {
-		if (!proc->entry || proc->tgid != tgid)
-			continue;
-		list_for_each_entry(id, &proc->ids, list) {
-			if (id->kind == XPMEM_SEGMENT)
-				segments++;
-			else
-				permits++;
+		if (proc->entry == entry) {
+			segments += proc->segments;
+			ids += list_count_nodes(&proc->ids);
 		}
 	}
 	mutex_unlock(&xpmem_lock);
 
 	pages_show(m, v);
-	seq_printf(m, "segments: %lu\npermits: %lu\n", segments, permits);
+	seq_printf(m, "segments: %lu\npermits: %lu\n", segments, ids - segments);
 	return 0;
 }
 
-/*
- * /proc/xpmem/<tgid>.  An mm can outlive the process that opened first, as long as
- * others have its descriptors; the number is the next one's then.
- */
-static void proc_entry_add(struct xpmem_proc *proc)
+static void entry_make(struct xpmem_entry *entry)
 {
-	struct xpmem_proc *other;
 	char name[16];
 
-	lockdep_assert_held(&entry_lock);
+	snprintf(name, sizeof(name), "%d", entry->tgid);
+	entry->file = proc_create_single_data(name, 0444, xpmem_dir, entry_show,
+					      entry);
+}
+
+static void entry_work(struct work_struct *work)
+{
+	struct xpmem_entry *entry = container_of(work, struct xpmem_entry, work);
+
+	proc_remove(entry->file);
+	mutex_lock(&xpmem_lock);
+	entry->busy = false;
+	if (entry->procs) {
+		/* Who came meanwhile has gone without. */
+		entry_make(entry);
+	} else {
+		list_del(&entry->list);
+		kfree(entry);
+	}
+	mutex_unlock(&xpmem_lock);
+}
+
+static struct xpmem_entry *entry_get(pid_t tgid)
+{
+	struct xpmem_entry *entry;
+
 	lockdep_assert_held(&xpmem_lock);
-	snprintf(name, sizeof(name), "%d", proc->tgid);
-	list_for_each_entry(other, &xpmem_procs, procs) {
-		if (other->entry && other->tgid == proc->tgid) {
-			proc->entry = other->entry;
-			other->entry = NULL;
-			return;
+	list_for_each_entry(entry, &xpmem_entries, list) {
+		if (entry->tgid == tgid) {
+			entry->procs++;
+			return entry;
 		}
 	}
-	proc->entry = proc_create_single_data(name, 0444, xpmem_dir, proc_show,
-					      (void *)(long)proc->tgid);
+	entry = kzalloc(sizeof(*entry), GFP_KERNEL_ACCOUNT);
+	if (!entry)
+		return NULL;
+	entry->tgid = tgid;
+	entry->procs = 1;
+	INIT_WORK(&entry->work, entry_work);
+	list_add(&entry->list, &xpmem_entries);
+	entry_make(entry);
+	return entry;
+}
+
+static void entry_put(struct xpmem_entry *entry)
+{
+	lockdep_assert_held(&xpmem_lock);
+	if (!entry || --entry->procs || entry->busy)
+		return;
+	entry->busy = true;
+	queue_work(xpmem_wq, &entry->work);
 }
 
 static int xpmem_open(struct inode *inode, struct file *file)
@@ -301,15 +345,12 @@ static int xpmem_open(struct inode *inode, struct file *file)
 		return PTR_ERR(notifier);
 	proc = container_of(notifier, struct xpmem_proc, notifier);
 
-	mutex_lock(&entry_lock);
 	mutex_lock(&xpmem_lock);
 	if (!proc->opened++) {
-		proc->tgid = task_tgid_nr(current);
-		proc_entry_add(proc);
+		proc->entry = entry_get(task_tgid_nr(current));
 		list_add_tail(&proc->procs, &xpmem_procs);
 	}
 	mutex_unlock(&xpmem_lock);
-	mutex_unlock(&entry_lock);
 	file->private_data = proc;
 	return 0;
 }
@@ -317,12 +358,10 @@ static int xpmem_open(struct inode *inode, struct file *file)
 static int xpmem_release(struct inode *inode, struct file *file)
 {
 	struct xpmem_proc *proc = file->private_data;
-	struct proc_dir_entry *entry = NULL;
 	struct file *mapped = NULL;
 	struct xpmem_id *id, *next;
 	LIST_HEAD(ids);
 
-	mutex_lock(&entry_lock);
 	mutex_lock(&xpmem_lock);
 	if (!--proc->opened) {
 		list_for_each_entry_safe(id, next, &proc->ids, list) {
@@ -331,14 +370,10 @@ static int xpmem_release(struct inode *inode, struct file *file)
 		}
 		mapped = proc->file;
 		proc->file = NULL;
-		entry = proc->entry;
-		proc->entry = NULL;
+		entry_put(proc->entry);
 		list_del(&proc->procs);
 	}
 	mutex_unlock(&xpmem_lock);
-	if (entry)
-		proc_remove(entry);
-	mutex_unlock(&entry_lock);
 
 	list_for_each_entry_safe(id, next, &ids, list)
 		id_remove(id, proc);
@@ -417,11 +452,13 @@ static long call_make(struct xpmem_proc *proc,
 	seg->mm = current->mm;
 	mmgrab(seg->mm);
 	seg->cred = get_current_cred();
-	seg->mapping = proc->file->f_mapping;
+	/* Stays as long as a descriptor is open, and the caller has one. */
+	seg->file = get_file(proc->file);
 	err = mmu_interval_notifier_insert(&seg->notifier, seg->mm, seg->start,
 					   seg->end - seg->start,
 					   &xpmem_segment_ops);
 	if (err) {
+		seg->notifier.mm = NULL;
 		segment_put(seg);
 		return err;
 	}
@@ -605,26 +642,28 @@ static struct miscdevice xpmem_device = {
 
 static int __init xpmem_init(void)
 {
-	int err;
+	int err = -ENOMEM;
 
+	xpmem_wq = alloc_workqueue("xpmem", WQ_UNBOUND, 0);
+	if (!xpmem_wq)
+		return err;
 	xpmem_dir = proc_mkdir("xpmem", NULL);
 	if (!xpmem_dir ||
-	    !proc_create_single("global_pages", 0444, xpmem_dir, pages_show)) {
-		err = -ENOMEM;
+	    !proc_create_single("global_pages", 0444, xpmem_dir, pages_show))
 		goto out;
-	}
 	err = misc_register(&xpmem_device);
 	if (!err)
 		return 0;
 out:
-	if (xpmem_dir)
-		proc_remove(xpmem_dir);
+	proc_remove(xpmem_dir);
+	destroy_workqueue(xpmem_wq);
 	return err;
 }
 
 static void __exit xpmem_exit(void)
 {
 	misc_deregister(&xpmem_device);
+	destroy_workqueue(xpmem_wq);
 	proc_remove(xpmem_dir);
 	/* Who was put last is freed later, by our code. */
 	mmu_notifier_synchronize();

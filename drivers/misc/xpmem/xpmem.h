@@ -11,7 +11,7 @@
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
-struct proc_dir_entry;
+struct xpmem_entry;
 
 /* What an id stands for. */
 enum xpmem_kind {
@@ -23,7 +23,7 @@ enum xpmem_kind {
  * struct xpmem_id - what a segment and a permit have in common
  * @hash: by @id, while the id is valid; under xpmem_lock
  * @list: of its @proc; under xpmem_lock
- * @id: positive, random, never given twice
+ * @id: positive, random; with 63 bits none is given twice
  * @kind: what it is a part of
  * @proc: whose; only while the id is valid
  * @ref: one for as long as the id is valid
@@ -44,10 +44,10 @@ struct xpmem_id {
  * @opened: descriptors; under xpmem_lock, as all that follows
  * @procs: in xpmem_procs while there are any
  * @ids: its segments and permits
+ * @segments: how many of them are segments
  * @file: what the attachments to its segments are mappings of.  From the first
  *	segment until the last descriptor is closed
- * @entry: /proc/xpmem/<tgid>
- * @tgid: of the first to open
+ * @entry: /proc/xpmem/<tgid> of the first to open; NULL for lack of memory
  * @released: the mm has gone
  */
 struct xpmem_proc {
@@ -55,18 +55,19 @@ struct xpmem_proc {
 	unsigned int opened;
 	struct list_head procs;
 	struct list_head ids;
+	unsigned int segments;
 	struct file *file;
-	struct proc_dir_entry *entry;
-	pid_t tgid;
+	struct xpmem_entry *entry;
 	bool released;
 };
 
 /**
  * struct xpmem_segment - a part of an address space that is shown to others
  * @id: the segid
- * @notifier: hears what happens to the owner's pages
+ * @notifier: hears what happens to the owner's pages, as long as there is anybody to
+ *	look them up: until the segment is freed
  * @mm: the owner's; a reference to the structure, not to its memory
- * @mapping: of the owner's file; the file offset of an attachment is the owner's
+ * @file: the owner's; a reference.  The offset of an attachment is the owner's
  *	address, so that all mappings of a page are found by it
  * @start: the owner's address
  * @end: exclusive
@@ -80,7 +81,7 @@ struct xpmem_segment {
 	struct xpmem_id id;
 	struct mmu_interval_notifier notifier;
 	struct mm_struct *mm;
-	struct address_space *mapping;
+	struct file *file;
 	unsigned long start;
 	unsigned long end;
 	const struct cred *cred;
@@ -105,32 +106,28 @@ struct xpmem_permit {
 
 /**
  * struct xpmem_attachment - what xpmem_attach() maps
- * @ref: one for each VMA
+ * @ref: one for each VMA that is a piece of it
  * @permit: a reference
- * @vmas: pieces that it consists of; under mmap_lock, written under that for writing
  * @huge: held for reading while a page table is made sure of, for writing to
  *	map a huge page where there is none
  */
 struct xpmem_attachment {
 	struct kref ref;
 	struct xpmem_permit *permit;
-	unsigned int vmas;
 	struct rw_semaphore huge;
 };
 
 /* main.c */
 void xpmem_permit_put(struct xpmem_permit *permit);
-struct file *xpmem_segment_file(struct xpmem_segment *seg);
 
 /* attach.c */
 extern const struct mmu_interval_notifier_ops xpmem_segment_ops;
 
 struct file *xpmem_file_open(void);
-void xpmem_zap(struct address_space *mapping, unsigned long start,
-	       unsigned long end);
+void xpmem_unmap(struct file *file, unsigned long start, unsigned long end);
 long xpmem_attach(struct xpmem_permit *permit, unsigned long offset,
 		  unsigned long size, unsigned long vaddr);
 int xpmem_detach(unsigned long vaddr);
-void xpmem_detach_all(struct xpmem_permit *permit);
+int xpmem_detach_all(struct xpmem_permit *permit);
 
 #endif /* _XPMEM_H */
