@@ -205,6 +205,8 @@ static vm_fault_t fault_in(struct vm_fault *vmf, struct mm_struct *mm,
 		return VM_FAULT_RETRY;
 	err = fixup_user_fault(mm, addr, flags, &unlocked);
 	mmap_read_unlock(mm);
+	/* We come before a writer who has been woken: have it run, to try again after it. */
+	cond_resched();
 
 	if (!err || fatal_signal_pending(current))
 		return VM_FAULT_RETRY;

@@ -39,7 +39,7 @@ static struct proc_dir_entry *xpmem_dir;
 static struct workqueue_struct *xpmem_wq;
 
 /* Each is called for each invalidation in it, by reclaim, too. */
-#define MAX_SEGMENTS	4096
+#define MAX_SEGMENTS	16384
 
 /* Ids */
 
