@@ -162,7 +162,11 @@ static bool xpmem_invalidate(struct mmu_interval_notifier *notifier,
 	if (here && !here->att)
 		return true;
 
-	zap(seg->file, start, end);
+	/* The owner's exit is no section. */
+	if (range->event == MMU_NOTIFY_RELEASE)
+		xpmem_unmap(seg->file, start, end);
+	else
+		zap(seg->file, start, end);
 	return true;
 }
 
