@@ -30,6 +30,8 @@
  *
  *	mmap_lock		of the attacher's mm.  That of the owner's is only tried
  *				under it: two may be attached to each other
+ *	segment->sem		for reading: a fault, so long as it needs the
+ *				subscription; memory is allocated under it
  *	attachment->huge	see there; memory is allocated under it
  *	the owner's section	start callbacks: no mmap_lock, no allocation
  *	i_mmap_rwsem		of the owner's file, a class of its own: an
@@ -142,11 +144,10 @@ static bool xpmem_invalidate(struct mmu_interval_notifier *notifier,
 	spin_lock(&seg->lock);
 	mmu_interval_set_seq(notifier, seq);
 	/*
-	 * A mapping that is not seen here faults after this, and sees the
-	 * sequence number.  None is out of the tree for a moment: special ones are
-	 * never merged, and a split adds the new part first.
+	 * Who is not counted here comes after this, and sees the sequence number; or
+	 * has no entries any more.
 	 */
-	mapped = !seg->gone && mapping_mapped(seg->file->f_mapping);
+	mapped = atomic_read(&seg->vmas);
 	spin_unlock(&seg->lock);
 
 	if (!mapped)
@@ -205,7 +206,7 @@ static vm_fault_t fault_in(struct vm_fault *vmf, struct mm_struct *mm,
 
 	/* From here on the VMA may go. */
 	mmap_read_unlock(attacher);
-	if (mmap_read_lock_killable(mm))
+	if (fatal_signal_pending(current) || mmap_read_lock_killable(mm))
 		return VM_FAULT_RETRY;
 	err = fixup_user_fault(mm, addr, flags, &unlocked);
 	mmap_read_unlock(mm);
@@ -231,7 +232,7 @@ struct view {
 /*
  * Returns 0 and fills in @view, which may have lost neighbours; -EAGAIN if it cannot be
  * said while the attacher's mmap_lock is held, -EFAULT if the owner has nothing there
- * that can be shown, or -EINTR.
+ * that can be shown.
  */
 static int look(struct xpmem_segment *seg, struct view *view)
 {
@@ -243,11 +244,12 @@ static int look(struct xpmem_segment *seg, struct view *view)
 	int err;
 
 	do {
+		cond_resched();
 		memset(view->pfns, 0, sizeof(view->pfns));
 		err = mmu_interval_read_begin_killable(&seg->notifier,
 						       &view->seq);
-		if (err)
-			return err;
+		if (err || fatal_signal_pending(current))
+			return -EAGAIN;
 		range.notifier_seq = view->seq;
 		if (!mmap_read_trylock(seg->mm))
 			return -EAGAIN;
@@ -293,9 +295,7 @@ static bool enough(unsigned long pfn, bool write)
 /* 0: the owner's page has to be faulted in. */
 static vm_fault_t look_failed(int err)
 {
-	if (err == -EAGAIN)
-		return 0;
-	return err == -EINTR ? VM_FAULT_NOPAGE : VM_FAULT_SIGBUS;
+	return err == -EAGAIN ? 0 : VM_FAULT_SIGBUS;
 }
 
 /* Set the entries of @vma from @address on; 0: what was looked up is not valid any more. */
@@ -309,7 +309,7 @@ static vm_fault_t set_entries(struct vm_area_struct *vma, unsigned long address,
 	unsigned long i, pfn;
 
 	spin_lock(&seg->lock);
-	if (seg->gone || att->permit->gone) {
+	if (att->permit->gone) {
 		ret = VM_FAULT_SIGBUS;
 		goto out;
 	}
@@ -417,7 +417,7 @@ static vm_fault_t map_huge(struct vm_fault *vmf, struct xpmem_segment *seg,
 		ret = 0;
 		down_write(&att->huge);
 		spin_lock(&seg->lock);
-		if (seg->gone || att->permit->gone) {
+		if (att->permit->gone) {
 			ret = VM_FAULT_SIGBUS;
 		} else if (!mmu_interval_read_retry(&seg->notifier, view.seq)) {
 			pmd_t pmd = pmdp_get_lockless(vmf->pmd);
@@ -458,12 +458,20 @@ static vm_fault_t fault(struct vm_fault *vmf, bool huge)
 	if (!mmget_not_zero(mm))
 		return VM_FAULT_SIGBUS;
 
+	/* As -EAGAIN of look(): fault_in() sees the signal. */
+	ret = 0;
+	if (down_read_killable(&seg->sem))
+		goto out;
+	if (seg->gone || READ_ONCE(att->permit->gone))
+		ret = VM_FAULT_SIGBUS;
 #ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
-	if (huge)
+	else if (huge)
 		ret = map_huge(vmf, seg, addr);
-	else
 #endif
+	else
 		ret = map_pages(vmf, seg, addr);
+	up_read(&seg->sem);
+out:
 	if (!ret)
 		ret = fault_in(vmf, mm, addr);
 
@@ -507,12 +515,14 @@ static void xpmem_vm_open(struct vm_area_struct *vma)
 	struct xpmem_attachment *att = vma->vm_private_data;
 
 	kref_get(&att->ref);
+	atomic_inc(&att->permit->seg->vmas);
 }
 
 static void xpmem_vm_close(struct vm_area_struct *vma)
 {
 	struct xpmem_attachment *att = vma->vm_private_data;
 
+	atomic_dec(&att->permit->seg->vmas);
 	kref_put(&att->ref, attachment_free);
 }
 

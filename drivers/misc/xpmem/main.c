@@ -38,8 +38,11 @@ static LIST_HEAD(xpmem_entries);
 static struct proc_dir_entry *xpmem_dir;
 static struct workqueue_struct *xpmem_wq;
 
-/* Each is called for each invalidation in it, by reclaim, too. */
-#define MAX_SEGMENTS	16384
+/*
+ * Each is called for each invalidation in it, by reclaim, too; and if it is attached by a
+ * process with segments of its own, each of those for the one inside.
+ */
+#define MAX_SEGMENTS	1024
 
 /* Ids */
 
@@ -69,13 +72,14 @@ static int id_publish(struct xpmem_id *id, struct xpmem_proc *proc,
 			return -EFAULT;
 		mutex_lock(&xpmem_lock);
 		taken = !id->id || id_find(id->id);
-		if (id->kind == XPMEM_SEGMENT && proc->segments == MAX_SEGMENTS) {
+		if (id->kind == XPMEM_SEGMENT &&
+		    proc->nr[XPMEM_SEGMENT] == MAX_SEGMENTS) {
 			mutex_unlock(&xpmem_lock);
 			return -ENOSPC;
 		}
 		if (!taken) {
 			id->proc = proc;
-			proc->segments += id->kind == XPMEM_SEGMENT;
+			proc->nr[id->kind]++;
 			hash_add(xpmem_ids, &id->hash, id->id);
 			list_add_tail(&id->list, &proc->ids);
 		}
@@ -90,7 +94,7 @@ static void id_withdraw(struct xpmem_id *id)
 	lockdep_assert_held(&xpmem_lock);
 	hash_del(&id->hash);
 	list_del(&id->list);
-	id->proc->segments -= id->kind == XPMEM_SEGMENT;
+	id->proc->nr[id->kind]--;
 	id->proc = NULL;
 }
 
@@ -115,12 +119,6 @@ static void segment_free(struct kref *ref)
 	struct xpmem_segment *seg =
 		container_of(ref, struct xpmem_segment, id.ref);
 
-	/*
-	 * Not before: a fault may still ask whether what it looked up is valid.
-	 * Waits for callbacks, which do not take the mmap_lock that may be held.
-	 */
-	if (seg->notifier.mm)
-		mmu_interval_notifier_remove(&seg->notifier);
 	fput(seg->file);
 	put_cred(seg->cred);
 	mmdrop(seg->mm);
@@ -145,7 +143,7 @@ static void permit_free(struct kref *ref)
  * xpmem_permit_put - drop a reference
  * @permit: the permit
  *
- * Context: may sleep; not in a callback.
+ * Context: any in which memory can be freed.
  */
 void xpmem_permit_put(struct xpmem_permit *permit)
 {
@@ -155,10 +153,13 @@ void xpmem_permit_put(struct xpmem_permit *permit)
 /* A segment that nobody finds any more: from now on access raises SIGBUS. */
 static void segment_remove(struct xpmem_segment *seg)
 {
-	spin_lock(&seg->lock);
+	/* Waits for the faults that rely on the subscription. */
+	down_write(&seg->sem);
 	WRITE_ONCE(seg->gone, true);
-	spin_unlock(&seg->lock);
+	up_write(&seg->sem);
+	/* As long as there are entries, we have to hear. */
 	xpmem_unmap(seg->file, seg->start, seg->end);
+	mmu_interval_notifier_remove(&seg->notifier);
 	segment_put(seg);
 }
 
@@ -177,7 +178,9 @@ static void permit_release(struct xpmem_permit *permit, struct xpmem_proc *proc)
 	 * dead, and not gone; if its own exit, there are none.
 	 */
 	if (current->mm == proc->notifier.mm)
-		mapped = xpmem_detach_all(permit);
+		/* Another thread may have moved one out of our sight. */
+		mapped = xpmem_detach_all(permit) ||
+			 kref_read(&permit->id.ref) > 1;
 	else
 		mapped = !READ_ONCE(proc->released);
 	if (mapped)
@@ -259,20 +262,20 @@ struct xpmem_entry {
 static int entry_show(struct seq_file *m, void *v)
 {
 	struct xpmem_entry *entry = m->private;
-	unsigned long segments = 0, ids = 0;
+	unsigned long segments = 0, permits = 0;
 	struct xpmem_proc *proc;
 
 	mutex_lock(&xpmem_lock);
 	list_for_each_entry(proc, &xpmem_procs, procs) {
 		if (proc->entry == entry) {
-			segments += proc->segments;
-			ids += list_count_nodes(&proc->ids);
+			segments += proc->nr[XPMEM_SEGMENT];
+			permits += proc->nr[XPMEM_PERMIT];
 		}
 	}
 	mutex_unlock(&xpmem_lock);
 
 	pages_show(m, v);
-	seq_printf(m, "segments: %lu\npermits: %lu\n", segments, ids - segments);
+	seq_printf(m, "segments: %lu\npermits: %lu\n", segments, permits);
 	return 0;
 }
 
@@ -375,8 +378,10 @@ static int xpmem_release(struct inode *inode, struct file *file)
 	}
 	mutex_unlock(&xpmem_lock);
 
-	list_for_each_entry_safe(id, next, &ids, list)
+	list_for_each_entry_safe(id, next, &ids, list) {
 		id_remove(id, proc);
+		cond_resched();
+	}
 	if (mapped)
 		fput(mapped);
 	mmu_notifier_put(&proc->notifier);
@@ -445,6 +450,7 @@ static long call_make(struct xpmem_proc *proc,
 
 	kref_init(&seg->id.ref);
 	seg->id.kind = XPMEM_SEGMENT;
+	init_rwsem(&seg->sem);
 	spin_lock_init(&seg->lock);
 	seg->start = cmd.vaddr;
 	seg->end = end;
@@ -458,7 +464,6 @@ static long call_make(struct xpmem_proc *proc,
 					   seg->end - seg->start,
 					   &xpmem_segment_ops);
 	if (err) {
-		seg->notifier.mm = NULL;
 		segment_put(seg);
 		return err;
 	}

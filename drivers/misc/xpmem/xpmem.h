@@ -17,6 +17,7 @@ struct xpmem_entry;
 enum xpmem_kind {
 	XPMEM_SEGMENT,
 	XPMEM_PERMIT,
+	XPMEM_KINDS,
 };
 
 /**
@@ -44,7 +45,7 @@ struct xpmem_id {
  * @opened: descriptors; under xpmem_lock, as all that follows
  * @procs: in xpmem_procs while there are any
  * @ids: its segments and permits
- * @segments: how many of them are segments
+ * @nr: how many there are of each
  * @file: what the attachments to its segments are mappings of.  From the first
  *	segment until the last descriptor is closed
  * @entry: /proc/xpmem/<tgid> of the first to open; NULL for lack of memory
@@ -55,7 +56,7 @@ struct xpmem_proc {
 	unsigned int opened;
 	struct list_head procs;
 	struct list_head ids;
-	unsigned int segments;
+	unsigned int nr[XPMEM_KINDS];
 	struct file *file;
 	struct xpmem_entry *entry;
 	bool released;
@@ -64,8 +65,7 @@ struct xpmem_proc {
 /**
  * struct xpmem_segment - a part of an address space that is shown to others
  * @id: the segid
- * @notifier: hears what happens to the owner's pages, as long as there is anybody to
- *	look them up: until the segment is freed
+ * @notifier: hears what happens to the owner's pages, until it is removed
  * @mm: the owner's; a reference to the structure, not to its memory
  * @file: the owner's; a reference.  The offset of an attachment is the owner's
  *	address, so that all mappings of a page are found by it
@@ -73,9 +73,11 @@ struct xpmem_proc {
  * @end: exclusive
  * @cred: the owner's
  * @mode: as of chmod()
+ * @sem: held for reading by who needs @notifier, and has seen that it is not @gone
+ * @gone: to be removed; under @sem
+ * @vmas: that map the segment; any number of attachments' pieces
  * @lock: between an invalidation and a fault: who sets an entry looks first whether
- *	what it has looked up is valid still, and @gone
- * @gone: removed
+ *	what it has looked up is valid still
  */
 struct xpmem_segment {
 	struct xpmem_id id;
@@ -86,8 +88,10 @@ struct xpmem_segment {
 	unsigned long end;
 	const struct cred *cred;
 	umode_t mode;
-	spinlock_t lock;	/* see above */
+	struct rw_semaphore sem;
 	bool gone;
+	atomic_t vmas;
+	spinlock_t lock;	/* see above */
 };
 
 /**

@@ -30,32 +30,55 @@ static bool idle(int fd, char *mem, bool set)
 	return word & bit;
 }
 
+/*
+ * A page that can be tracked, or NULL.  Only pages on an LRU list are, and the ones here
+ * are on their way there, in a CPU's batch: compaction drains all CPUs'.  Those in the
+ * last 64 of memory, if they are less, have no bit: more than that are asked.
+ */
+#define CANDIDATES	128
+
+static char *tracked(int fd, int dev, char *mem)
+{
+	int compact = open("/proc/sys/vm/compact_memory", O_WRONLY | O_CLOEXEC);
+	char *p;
+	int i;
+
+	for (i = 0; i < 10; i++) {
+		for (p = mem; p < mem + CANDIDATES * PAGE; p += PAGE) {
+			if (!i && dev_put(dev, p, 1))
+				return NULL;
+			if (idle(fd, p, true))
+				break;
+		}
+		if (p < mem + CANDIDATES * PAGE)
+			break;
+		if (compact < 0 || write(compact, "1", 1) != 1)
+			usleep(1000);
+	}
+	if (compact >= 0)
+		close(compact);
+	return i < 10 ? p : NULL;
+}
+
 /* A page that only the device uses is not idle. */
 TEST_F(kind, ages)
 {
-	cpu_set_t one;
-	int fd, i;
+	char *mem, *p;
+	int fd;
 
 	fd = open("/sys/kernel/mm/page_idle/bitmap", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		SKIP(return, "no idle page tracking");
-	/*
-	 * Only pages on an LRU list are tracked.  The one here is on its way there, in a
-	 * CPU's batch: stay on that, to drain it.
-	 */
-	CPU_ZERO(&one);
-	CPU_SET(sched_getcpu(), &one);
-	ASSERT_EQ(0, sched_setaffinity(0, sizeof(one), &one));
-	ASSERT_EQ(0, dev_put(self->dev, self->mem, 1));
-	for (i = 0; i < 100 && !idle(fd, self->mem, true); i++) {
-		madvise(self->mem + PAGE, LEN - PAGE, MADV_COLD);
-		usleep(1000);
-	}
-	EXPECT_TRUE(idle(fd, self->mem, true));
-	EXPECT_TRUE(idle(fd, self->mem, false));
-	EXPECT_EQ(1, dev_get(self->dev, self->mem));
-	EXPECT_FALSE(idle(fd, self->mem, false));
-	EXPECT_TRUE(idle(fd, self->mem, true));
+	mem = mmap(NULL, CANDIDATES * PAGE, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, mem);
+	p = tracked(fd, self->dev, mem);
+	ASSERT_NE(NULL, p);
+	EXPECT_TRUE(idle(fd, p, false));
+	EXPECT_EQ(1, dev_get(self->dev, p));
+	EXPECT_FALSE(idle(fd, p, false));
+	EXPECT_TRUE(idle(fd, p, true));
+	munmap(mem, CANDIDATES * PAGE);
 	close(fd);
 }
 

@@ -1683,8 +1683,8 @@ static long op_many_ids(const long *a)
 	for (i = 0; i < a[0]; i++) {
 		ids[i] = a[1] ? op_get(get_args) : op_make(make_args);
 		bad += ids[i] <= 0;
-		/* Every other one only: free ids are not taken again either. */
-		if (i % 2)
+		/* Not all: free ids are not taken again either. Segments are limited. */
+		if (i % (a[1] ? 2 : 50))
 			bad += (a[1] ? op_release(&ids[i]) : op_remove(&ids[i])) != 0;
 	}
 	qsort(ids, a[0], sizeof(long), compare_ids);
@@ -1703,6 +1703,39 @@ TEST_F(calls, ids)
 	EXPECT_EQ(0, call(&self->attacher, op_many_ids, 10000, self->segid));
 	EXPECT_LT(1l << 32, self->segid);
 	EXPECT_LT(1l << 32, self->apid);
+	EXPECT_EQ(0, check(&self->attacher, self->at, PAGES, 1));
+}
+
+#define MAX_SEGMENTS	1024
+
+/* Makes segments as long as it can: how many; then one goes, and another comes. */
+static long op_all_segments(const long *a)
+{
+	long args[] = { L(BASE), LEN, XPMEM_PERMIT_MODE, 0600 };
+	long ids[MAX_SEGMENTS + 1], nr, i;
+
+	for (nr = 0; nr <= MAX_SEGMENTS; nr++) {
+		ids[nr] = op_make(args);
+		if (ids[nr] < 0)
+			break;
+	}
+	if (nr > MAX_SEGMENTS)
+		return -1;
+	if (errno != ENOSPC || op_remove(&ids[0]))
+		return -2;
+	ids[0] = op_make(args);
+	for (i = 0; i < nr; i++) {
+		if (ids[i] <= 0 || op_remove(&ids[i]))
+			return -3;
+	}
+	return nr;
+}
+
+TEST_F(calls, segments_are_limited)
+{
+	/* The fixture has one. */
+	EXPECT_EQ(MAX_SEGMENTS - 1, call(&self->owner, op_all_segments));
+	EXPECT_EQ(MAX_SEGMENTS - 1, call(&self->owner, op_all_segments));
 	EXPECT_EQ(0, check(&self->attacher, self->at, PAGES, 1));
 }
 
