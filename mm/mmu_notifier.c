@@ -964,6 +964,7 @@ static void table_free(struct sub_table *t)
  */
 static bool subs_lock_with_table(struct mmu_notifier_subscriptions *subs,
 				 int more, struct sub_table **table, gfp_t gfp)
+	__acquires(&subs->lock)
 {
 	long nr;
 
@@ -978,8 +979,10 @@ static bool subs_lock_with_table(struct mmu_notifier_subscriptions *subs,
 
 		kvfree(*table);
 		*table = table_alloc(nr, gfp);
-		if (!*table)
+		if (!*table) {
+			spin_lock(&subs->lock);
 			return false;
+		}
 	}
 }
 
@@ -1406,6 +1409,7 @@ static __always_inline bool
 itree_call_one(struct mmu_notifier_subscriptions *subs,
 	       struct mmu_notifier_range *range,
 	       struct mmu_interval_notifier *mni)
+	__releases(&subs->lock)
 {
 	bool ok;
 
@@ -1425,6 +1429,7 @@ static noinline __noclone bool
 itree_call_all(struct mmu_notifier_subscriptions *subs,
 	       struct mmu_notifier_range *range,
 	       struct mmu_interval_notifier *mni)
+	__releases(&subs->lock)
 {
 	struct mmu_interval_notifier *next;
 	bool ok = true;
@@ -2007,6 +2012,7 @@ static int sub_register(struct mmu_notifier *sub, struct mm_struct *mm)
 		return -EINVAL;
 	}
 	if (!subs_lock_with_table(subs, 1, &table, GFP_KERNEL_ACCOUNT)) {
+		spin_unlock(&subs->lock);
 		subscriptions_put(subs);
 		return -ENOMEM;
 	}

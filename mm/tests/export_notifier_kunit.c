@@ -68,22 +68,20 @@ struct ectx {
 	u32 value;			/* that was written last */
 };
 
+static int note_writable(pte_t *ptep, unsigned long addr, void *writable)
+{
+	pte_t pte = ptep_get(ptep);
+
+	*(bool *)writable = pte_present(pte) && pte_write(pte);
+	return 0;
+}
+
 static bool cpu_may_write(unsigned long addr)
 {
-	struct mm_struct *mm = current->mm;
 	bool writable = false;
-	spinlock_t *ptl;	/* of @ptep */
-	pte_t *ptep;
-	pmd_t *pmd;
 
-	pmd = mm_find_pmd(mm, addr);
-	if (!pmd)
-		return false;
-	ptep = pte_offset_map_lock(mm, pmd, addr, &ptl);
-	if (ptep) {
-		writable = pte_present(ptep_get(ptep)) && pte_write(ptep_get(ptep));
-		pte_unmap_unlock(ptep, ptl);
-	}
+	apply_to_existing_page_range(current->mm, addr, PAGE_SIZE, note_writable,
+				     &writable);
 	return writable;
 }
 
