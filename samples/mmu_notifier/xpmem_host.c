@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The other host of the XPMEM kind, in software: a workqueue.  Messages to it, and its
- * acknowledgements, take their time, and some are lost.  What it knows of a page it
- * knows by messages; only the memory itself is shared.
+ * The other host of the XPMEM kind, in software.  Messages to it, and its
+ * acknowledgements, take their time, and some are lost.
+ *
+ * pread() and pwrite() on /dev/xpmem_kind are its loads and stores in memory of the
+ * process that opened the device; the file offset is the address.
  */
+#include <linux/delay.h>
+#include <linux/export_notifier.h>
+#include <linux/fs.h>
 #include <linux/highmem.h>
-#include <linux/moduleparam.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
 #include <linux/random.h>
+#include <linux/slab.h>
+#include <linux/uio.h>
 
 #include "xpmem_kind.h"
 
-static unsigned int latency_ms = 2;
+static unsigned int latency_ms = 1;
 module_param(latency_ms, uint, 0644);
-static unsigned int timeout_ms = 20;
-module_param(timeout_ms, uint, 0644);
 static unsigned int loss_percent = 10;
 module_param(loss_percent, uint, 0644);
 /* The next so many are lost, for tests. */
@@ -21,18 +27,11 @@ static unsigned int lose_requests;
 module_param(lose_requests, uint, 0644);
 static unsigned int lose_acks;
 module_param(lose_acks, uint, 0644);
-/* How many were sent again. */
-static unsigned long resent_requests;
-module_param(resent_requests, ulong, 0444);
-static unsigned long resent_acks;
-module_param(resent_acks, ulong, 0444);
+/* How often something was sent again. */
+static unsigned long resent;
+module_param(resent, ulong, 0444);
 
-static DEFINE_SPINLOCK(host_lock);
-static DECLARE_WAIT_QUEUE_HEAD(host_acks);
-/* Reclaim waits for it. */
-static struct workqueue_struct *host_wq;
-
-static bool host_loses(unsigned int *next)
+static bool is_lost(unsigned int *next)
 {
 	if (!*next)
 		return get_random_u32_below(100) < min(loss_percent, 90U);
@@ -40,99 +39,147 @@ static bool host_loses(unsigned int *next)
 	return true;
 }
 
-/* A request arrives, perhaps for the second time, and is acknowledged. */
-static void host_receives(struct work_struct *work)
+/*
+ * Have @entries unmapped, or write-protected: in one message, which is sent again until
+ * it is acknowledged.  So it may arrive several times, and has to bear that.
+ */
+void host_tell(struct list_head *entries, bool unmap)
 {
-	struct host_page *h = container_of(to_delayed_work(work),
-					   struct host_page, message);
+	struct entry *e;
 
-	spin_lock(&host_lock);
-	if (host_loses(&lose_requests))
-		goto out;
-	if (h->done == h->request) {
-		resent_acks++;
-	} else {
-		h->done = h->request;
-		/* Forgotten here: so this has to reach the other side. */
-		h->done_dirty = h->dirty;
-		h->dirty = false;
-		h->write = false;
-		h->mapped &= !h->unmap;
+	for (;; resent++) {
+		msleep(latency_ms);
+		if (!is_lost(&lose_requests)) {
+			spin_lock(&xpmem_lock);
+			list_for_each_entry(e, entries, list) {
+				e->mapped &= !unmap;
+				e->write = false;
+			}
+			spin_unlock(&xpmem_lock);
+			msleep(latency_ms);
+			if (!is_lost(&lose_acks))
+				return;
+		}
+		/* Nothing comes back: wait for longer than it could take. */
+		msleep(4 * latency_ms);
 	}
-	if (host_loses(&lose_acks))
-		goto out;
-	h->ack_dirty = h->done_dirty;
-	WRITE_ONCE(h->ack, h->done);
-	wake_up_all(&host_acks);
-out:
-	spin_unlock(&host_lock);
 }
 
-static void host_send(struct host_page *h)
+/* A load or a store, within a page.  False: it faults. */
+static bool host_access(struct segment *s, unsigned long addr, void *buf, size_t len,
+			bool write)
 {
-	queue_delayed_work(host_wq, &h->message, msecs_to_jiffies(latency_ms));
-}
-
-void host_init(struct host_page *h)
-{
-	INIT_DELAYED_WORK(&h->message, host_receives);
-}
-
-/* The other host gets the page, or may write to it, too. */
-void host_map(struct host_page *h, bool write)
-{
-	spin_lock(&host_lock);
-	h->mapped = true;
-	h->write |= write;
-	spin_unlock(&host_lock);
-}
-
-void host_request(struct host_page *h, bool unmap)
-{
-	spin_lock(&host_lock);
-	h->unmap = unmap;
-	h->request++;
-	spin_unlock(&host_lock);
-	host_send(h);
-}
-
-/* Wait until the request was carried out.  Was the page written to since the last? */
-bool host_wait(struct host_page *h)
-{
-	while (!wait_event_timeout(host_acks, READ_ONCE(h->ack) == h->request,
-				   msecs_to_jiffies(latency_ms + timeout_ms))) {
-		resent_requests++;
-		host_send(h);
-	}
-	/* A repetition may be on its way. */
-	cancel_delayed_work_sync(&h->message);
-	return h->ack_dirty;
-}
-
-/* A load or a store by the other host.  False: it faults. */
-bool host_access(struct host_page *h, struct page *page, size_t offset, void *buf,
-		 size_t len, bool write)
-{
+	size_t offset = offset_in_page(addr);
+	struct entry *e;
 	bool ok;
 
-	spin_lock(&host_lock);
-	ok = h->mapped && (h->write || !write);
+	spin_lock(&xpmem_lock);
+	e = xpmem_entry(s, addr - offset);
+	ok = e && e->mapped && (e->write || !write);
 	if (ok && write)
-		memcpy_to_page(page, offset, buf, len);
+		memcpy_to_page(e->page, offset, buf, len);
 	else if (ok)
-		memcpy_from_page(buf, page, offset, len);
-	h->dirty |= ok && write;
-	spin_unlock(&host_lock);
+		memcpy_from_page(buf, e->page, offset, len);
+	if (ok)
+		e->dirty |= write;
+	spin_unlock(&xpmem_lock);
 	return ok;
 }
 
-int host_start(void)
+static ssize_t host_rw(struct kiocb *iocb, struct iov_iter *iter)
 {
-	host_wq = alloc_workqueue("xpmem_host", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
-	return host_wq ? 0 : -ENOMEM;
+	struct segment *s = iocb->ki_filp->private_data;
+	bool write = iov_iter_rw(iter) == WRITE;
+	loff_t begin = iocb->ki_pos;
+	int ret = 0;
+	void *buf;
+
+	buf = (void *)__get_free_page(GFP_KERNEL);
+	if (!buf)
+		return -ENOMEM;
+	while (!ret && iov_iter_count(iter)) {
+		unsigned long addr = iocb->ki_pos;
+		size_t n = min(iov_iter_count(iter), PAGE_SIZE - offset_in_page(addr));
+
+		if (write && copy_from_iter(buf, n, iter) != n)
+			ret = -EFAULT;
+		while (!ret && !host_access(s, addr, buf, n, write)) {
+			ret = xpmem_fault(s, addr & PAGE_MASK, write);
+			/* The zero page cannot be exported. */
+			if (ret == -EOPNOTSUPP && !write)
+				ret = xpmem_fault(s, addr & PAGE_MASK, true);
+		}
+		if (!ret && !write && copy_to_iter(buf, n, iter) != n)
+			ret = -EFAULT;
+		if (!ret)
+			iocb->ki_pos += n;
+	}
+	free_page((unsigned long)buf);
+	return iocb->ki_pos - begin ?: ret;
 }
 
-void host_stop(void)
+static int host_open(struct inode *inode, struct file *file)
 {
-	destroy_workqueue(host_wq);
+	struct segment *s = kzalloc(sizeof(*s), GFP_KERNEL);
+	int ret;
+
+	if (!s)
+		return -ENOMEM;
+	s->mn.ops = &xpmem_ops;
+	file->private_data = s;
+	ret = mmu_notifier_register(&s->mn, current->mm);
+	if (ret)
+		kfree(s);
+	return ret;
 }
+
+/* Maybe long after the process has died. */
+static int host_close(struct inode *inode, struct file *file)
+{
+	struct segment *s = file->private_data;
+
+	mmu_notifier_unregister(&s->mn, s->mn.mm);
+	xpmem_flush();
+	kfree(s);
+	return 0;
+}
+
+static const struct file_operations host_fops = {
+	.owner		= THIS_MODULE,
+	.open		= host_open,
+	.release	= host_close,
+	.read_iter	= host_rw,
+	.write_iter	= host_rw,
+	.llseek		= default_llseek,
+};
+
+static struct miscdevice host_device = {
+	.minor	= MISC_DYNAMIC_MINOR,
+	.name	= "xpmem_kind",
+	.fops	= &host_fops,
+};
+
+static int __init host_init(void)
+{
+	int ret = export_notifier_register(&xpmem_exports);
+
+	if (ret)
+		return ret;
+	ret = misc_register(&host_device);
+	if (ret)
+		export_notifier_unregister(&xpmem_exports);
+	return ret;
+}
+
+static void __exit host_exit(void)
+{
+	misc_deregister(&host_device);
+	xpmem_flush();
+	export_notifier_unregister(&xpmem_exports);
+}
+
+module_init(host_init);
+module_exit(host_exit);
+
+MODULE_DESCRIPTION("MMU notifier sample: a driver of the XPMEM kind");
+MODULE_LICENSE("GPL");

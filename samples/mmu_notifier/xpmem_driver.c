@@ -1,31 +1,48 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The callbacks of the XPMEM kind, and its reverse map.  See xpmem_kind.h.
+ * A driver of the XPMEM kind, to be copied.
+ *
+ * Another host maps pages of a process.  The driver holds a reference to each, and has
+ * a reverse map of its own.  To take pages away it sends a message and sleeps until the
+ * other host has acknowledged.  Two subscriptions share the work:
+ *
+ *	MMU notifier	by address: the other host drops, or write-protects, what it
+ *			maps there, before the process's page tables change
+ *	export notifier	by page, which is locked: the reference and the mark go, and
+ *			who writes the page back learns whether it is dirty
+ *
+ * Where no export notifier follows (munmap), a worker locks the page in its place.
+ *
+ * Locks, outermost first:
+ *
+ *	folio lock	of a page that is given away; xpmem_invalidate()'s caller has it
+ *	link_lock	the way to the other host: one message at a time, to be simple
+ *	xpmem_lock	segments and entries.  Innermost; nobody sleeps with it
  */
+#include <linux/delay.h>
 #include <linux/export_notifier.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/pagemap.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include "xpmem_kind.h"
 
-DEFINE_SPINLOCK(xpmem_lock);
-static DEFINE_HASHTABLE(reverse_map, 8);	/* by folio */
-static LIST_HEAD(gone_entries);
-static unsigned long changes;			/* of these, ->busy, ->active */
-DECLARE_WAIT_QUEUE_HEAD(xpmem_wait);
-
+/* Between looking a page up and giving it: to be raised by tests. */
+static unsigned int fault_delay_us;
+module_param(fault_delay_us, uint, 0644);
+/* Page references held. */
 static unsigned long exported;
 module_param(exported, ulong, 0444);
-MODULE_PARM_DESC(exported, "page references held");
 
-static void changed(void)
-{
-	lockdep_assert_held(&xpmem_lock);
-	WRITE_ONCE(changes, changes + 1);
-	wake_up_all(&xpmem_wait);
-}
+DEFINE_SPINLOCK(xpmem_lock);
+static DEFINE_MUTEX(link_lock);
+static DEFINE_HASHTABLE(reverse_map, 8);	/* by folio */
+static LIST_HEAD(gone_entries);
+static DECLARE_WAIT_QUEUE_HEAD(xpmem_wait);	/* for these, and ->active, to go */
 
 /* The folio is locked: let go of it where it is gone.  True if it was written to. */
 static bool put_gone(struct folio *folio)
@@ -49,8 +66,8 @@ static bool put_gone(struct folio *folio)
 		refs++;
 	}
 	exported -= refs;
-	changed();
 	spin_unlock(&xpmem_lock);
+	wake_up_all(&xpmem_wait);
 	/* Asks xpmem_has(), and other drivers. */
 	folio_clear_exported(folio);
 	if (refs)
@@ -64,30 +81,26 @@ static bool put_gone(struct folio *folio)
  */
 static void put_worker(struct work_struct *work)
 {
-	struct folio *folio;
+	struct folio *folio = NULL;
 	struct entry *e;
 
-	do {
-		folio = NULL;
-		spin_lock(&xpmem_lock);
-		list_for_each_entry(e, &gone_entries, list) {
-			if (folio_trylock(page_folio(e->page))) {
-				folio = page_folio(e->page);
-				folio_get(folio);
-				break;
-			}
+	spin_lock(&xpmem_lock);
+	list_for_each_entry(e, &gone_entries, list) {
+		if (folio_trylock(page_folio(e->page))) {
+			folio = page_folio(e->page);
+			folio_get(folio);
+			break;
 		}
-		if (!folio && !list_empty(&gone_entries))
-			queue_delayed_work(system_unbound_wq, to_delayed_work(work),
-					   msecs_to_jiffies(10));
-		spin_unlock(&xpmem_lock);
-		if (folio) {
-			if (put_gone(folio))
-				folio_mark_dirty(folio);
-			folio_unlock(folio);
-			folio_put(folio);
-		}
-	} while (folio);
+	}
+	if (!list_empty(&gone_entries))
+		queue_delayed_work(system_unbound_wq, to_delayed_work(work), folio ? 0 : 2);
+	spin_unlock(&xpmem_lock);
+	if (!folio)
+		return;
+	if (put_gone(folio))
+		folio_mark_dirty(folio);
+	folio_unlock(folio);
+	folio_put(folio);
 }
 
 static DECLARE_DELAYED_WORK(put_work, put_worker);
@@ -99,18 +112,6 @@ void xpmem_flush(void)
 	flush_delayed_work(&put_work);
 }
 
-/* False: somebody else shoots it down just now. */
-static bool claim(struct entry *e, struct list_head *list, bool unmap)
-{
-	if (e->busy)
-		return false;
-	if (!e->gone && (unmap || e->write)) {
-		e->busy = true;
-		list_add_tail(&e->list, list);
-	}
-	return true;
-}
-
 /*
  * Have the other host unmap or write-protect [start, end) of @s or, without @s, all of
  * @folio.  Sleeps until it has, even if somebody else has asked it.
@@ -118,48 +119,35 @@ static bool claim(struct entry *e, struct list_head *list, bool unmap)
 static void shoot_down(struct segment *s, unsigned long start, unsigned long end,
 		       struct folio *folio, bool unmap)
 {
-	struct entry *e, *next;
-	unsigned long seen;
+	struct entry *e;
 	LIST_HEAD(list);
-	bool dirty, all;
 	int i;
 
-	do {
-		all = true;
-		spin_lock(&xpmem_lock);
-		seen = changes;
-		if (s) {
-			hash_for_each(s->entries, i, e, node)
-				if (e->addr >= start && e->addr < end)
-					all &= claim(e, &list, unmap);
-		} else {
-			hash_for_each_possible(reverse_map, e, rnode, (unsigned long)folio)
-				if (page_folio(e->page) == folio)
-					all &= claim(e, &list, unmap);
+	mutex_lock(&link_lock);
+	spin_lock(&xpmem_lock);
+	if (s) {
+		hash_for_each(s->entries, i, e, node)
+			if (e->addr >= start && e->addr < end && (unmap || e->write))
+				list_add(&e->list, &list);
+	} else {
+		hash_for_each_possible(reverse_map, e, rnode, (unsigned long)folio)
+			if (page_folio(e->page) == folio && !e->gone && (unmap || e->write))
+				list_add(&e->list, &list);
+	}
+	spin_unlock(&xpmem_lock);
+	if (!list_empty(&list))
+		host_tell(&list, unmap);
+	spin_lock(&xpmem_lock);
+	if (unmap && !list_empty(&list)) {
+		list_for_each_entry(e, &list, list) {
+			hash_del(&e->node);
+			e->gone = true;
 		}
-		spin_unlock(&xpmem_lock);
-		/* All at once, so that the delays overlap. */
-		list_for_each_entry(e, &list, list)
-			host_request(&e->host, unmap);
-		list_for_each_entry_safe(e, next, &list, list) {
-			dirty = host_wait(&e->host);
-			spin_lock(&xpmem_lock);
-			list_del(&e->list);
-			e->dirty |= dirty;
-			e->write = false;
-			e->busy = false;
-			if (unmap) {
-				e->gone = true;
-				hash_del(&e->node);
-				list_add_tail(&e->list, &gone_entries);
-				queue_delayed_work(system_unbound_wq, &put_work, 0);
-			}
-			changed();
-			spin_unlock(&xpmem_lock);
-		}
-		if (!all)
-			wait_event(xpmem_wait, READ_ONCE(changes) != seen);
-	} while (!all);
+		list_splice(&list, &gone_entries);
+		queue_delayed_work(system_unbound_wq, &put_work, 0);
+	}
+	spin_unlock(&xpmem_lock);
+	mutex_unlock(&link_lock);
 }
 
 static int xpmem_start(struct mmu_notifier *mn,
@@ -168,18 +156,18 @@ static int xpmem_start(struct mmu_notifier *mn,
 	struct segment *s = container_of(mn, struct segment, mn);
 	bool unmap = range->event != MMU_NOTIFY_PROTECTION_PAGE &&
 		     range->event != MMU_NOTIFY_SOFT_DIRTY;
+	bool wait = mmu_notifier_range_blockable(range);
 	struct entry *e;
 	int i, ret = 0;
 
 	spin_lock(&xpmem_lock);
-	if (!mmu_notifier_range_blockable(range))
+	if (!wait)
 		hash_for_each(s->entries, i, e, node)
 			if (e->addr >= range->start && e->addr < range->end)
 				ret = -EAGAIN;
-	if (!ret)
-		s->active++;
+	s->active += !ret;
 	spin_unlock(&xpmem_lock);
-	if (mmu_notifier_range_blockable(range))
+	if (wait)
 		shoot_down(s, range->start, range->end, NULL, unmap);
 	return ret;
 }
@@ -193,8 +181,8 @@ static void xpmem_end(struct mmu_notifier *mn,
 	/* Who looked a page up inside the section may come after it. */
 	s->seq++;
 	s->active--;
-	changed();
 	spin_unlock(&xpmem_lock);
+	wake_up_all(&xpmem_wait);
 }
 
 static void xpmem_release(struct mmu_notifier *mn, struct mm_struct *mm)
@@ -235,7 +223,7 @@ static const struct export_notifier_ops xpmem_export_ops = {
 
 struct export_notifier xpmem_exports = { .ops = &xpmem_export_ops };
 
-struct entry *entry_at(struct segment *s, unsigned long addr)
+struct entry *xpmem_entry(struct segment *s, unsigned long addr)
 {
 	struct entry *e;
 
@@ -246,40 +234,67 @@ struct entry *entry_at(struct segment *s, unsigned long addr)
 }
 
 /* Give a page to the other host, unless it is being taken away: then it asks again. */
-int xpmem_give(struct segment *s, unsigned long addr, struct page *page, bool write,
-	       unsigned long seq)
+static int give(struct segment *s, unsigned long addr, struct page *page, bool write,
+		unsigned long seq)
 {
-	struct entry *e = kzalloc(sizeof(*e), GFP_KERNEL), *old;
+	struct entry *e, *new = kzalloc(sizeof(*new), GFP_KERNEL);
 	struct folio *folio = page_folio(page);
 	int ret;
 
-	if (!e)
+	if (!new)
 		return -ENOMEM;
 	/* The mark is first, and both are stable under the lock. */
 	folio_lock(folio);
 	ret = folio_set_exported(folio);
 	spin_lock(&xpmem_lock);
-	old = entry_at(s, addr);
-	if (!ret && !s->active && s->seq == seq && !(old && old->busy)) {
-		if (!old) {
-			old = e;
-			e = NULL;
-			old->addr = addr;
-			old->page = page;
-			host_init(&old->host);
-			hash_add(s->entries, &old->node, addr);
-			hash_add(reverse_map, &old->rnode, (unsigned long)folio);
+	if (!ret && !s->active && s->seq == seq) {
+		e = xpmem_entry(s, addr);
+		if (!e) {
+			e = new;
+			new = NULL;
+			e->addr = addr;
+			e->page = page;
+			hash_add(s->entries, &e->node, addr);
+			hash_add(reverse_map, &e->rnode, (unsigned long)folio);
 			folio_get(folio);
 			exported++;
 		}
-		old->write |= write;
-		host_map(&old->host, write);
+		e->mapped = true;
+		e->write |= write;
 	}
 	spin_unlock(&xpmem_lock);
 	/* If nobody has it after all, the mark goes. */
 	if (put_gone(folio))
 		folio_mark_dirty(folio);
 	folio_unlock(folio);
-	kfree(e);
+	kfree(new);
+	return ret;
+}
+
+int xpmem_fault(struct segment *s, unsigned long addr, bool write)
+{
+	struct mm_struct *mm = s->mn.mm;
+	struct page *page;
+	unsigned long seq;
+	long ret;
+
+	/* In a section nothing can be given: do not look in vain. */
+	if (wait_event_killable(xpmem_wait, !READ_ONCE(s->active)))
+		return -EINTR;
+	spin_lock(&xpmem_lock);
+	seq = s->seq;
+	spin_unlock(&xpmem_lock);
+	/* To the end: who has it is not released. */
+	if (!mmget_not_zero(mm))
+		return -ESRCH;
+	mmap_read_lock(mm);
+	ret = get_user_pages_remote(mm, addr, 1, write ? FOLL_WRITE : 0, &page, NULL);
+	mmap_read_unlock(mm);
+	if (ret == 1) {
+		fsleep(fault_delay_us);
+		ret = give(s, addr, page, write, seq);
+		put_page(page);
+	}
+	mmput(mm);
 	return ret;
 }
