@@ -49,6 +49,19 @@ known_version() {
 	grep -qxF "$1" "$top/baseline/versions"
 }
 
+# Of Kconfig.fragment, what only the series has: for grep -E.
+series_options='^CONFIG_((DEBUG|SAMPLE)_(MMU_NOTIFIER|XPMEM)|MMU_NOTIFIER_|(EMM|EXPORT)_NOTIFIER|XPMEM)'
+
+# patches SERIES: what it, or a part of it, names
+patches() {
+	sed -e 's/[[:space:]]*#.*//' -e '/^$/d' "$1"
+}
+
+# merge_config TREE OUT FRAGMENT: a .config in OUT.  What does not come true is no error.
+merge_config() {
+	(cd "$1" && env -u ARCH ./scripts/kconfig/merge_config.sh -n -O "$2" "$3")
+}
+
 # quilt for the tree in the current directory, with this repository's series
 # and nothing of the user's settings.
 quilt_here() {
