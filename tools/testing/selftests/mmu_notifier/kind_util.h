@@ -103,17 +103,6 @@ static inline int page_out(char *mem, int pages)
 	return gone;
 }
 
-static inline bool swap_is_on(void)
-{
-	char text[256] = "";
-	int fd = open("/proc/swaps", O_RDONLY | O_CLOEXEC);
-	ssize_t len = read(fd, text, sizeof(text) - 1);
-
-	close(fd);
-	/* A line of headings, and one more. */
-	return len > 0 && strchr(text, '\n') && strchr(text, '\n')[1];
-}
-
 /* A child that runs until it is told to go on, in steps. */
 struct child {
 	pid_t pid;

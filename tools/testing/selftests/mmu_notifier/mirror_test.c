@@ -21,7 +21,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,29 +89,6 @@ struct world {
 	bool alike;		/* all pages have the same PATTERN */
 	struct mirror_stats before;
 };
-
-static bool have_swap(void)
-{
-	char text[512];
-	int fd = open("/proc/swaps", O_RDONLY | O_CLOEXEC);
-	ssize_t len = read(fd, text, sizeof(text) - 1);
-
-	close(fd);
-	return len > 0 && memchr(text, '/', len);
-}
-
-static bool have_two_nodes(void)
-{
-	return !access("/sys/devices/system/node/node1", F_OK);
-}
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
 
 static volatile uint64_t *word(char *mem, size_t page, size_t offset)
 {
@@ -778,7 +754,7 @@ TEST_F(any, mremap_move)
 
 TEST_F(any, move_pages)
 {
-	if (!have_two_nodes())
+	if (!two_nodes())
 		SKIP(return, "needs two nodes (numa=fake=2)");
 	drain_lru();
 	/* Now all are on one node, wherever they were. */
@@ -850,7 +826,7 @@ FLAVOURS(lru, shmem_thp, SHMEM_THP);
 
 TEST_F(lru, pageout)
 {
-	if (!have_swap())
+	if (!swap_is_on())
 		SKIP(return, "needs swap, see mirror.sh");
 	drain_lru();
 	keeps(&self->w, do_pageout, rmap_how(&self->w), MMU_NOTIFY_CLEAR, DROPS);
@@ -936,7 +912,7 @@ static int do_reclaim(struct world *w)
 {
 	run_on_all_cpus();
 	/* Reading brings up to date what reclaim believes of the group's lists. */
-	get(CGROUP "/memory.stat");
+	number_of(CGROUP "/memory.stat");
 	/* It may find less than that: no failure. */
 	put(CGROUP "/memory.reclaim", "256K");
 	return 0;
@@ -948,7 +924,7 @@ TEST_F(lru, memcg_reclaim)
 	struct mirror_stats s;
 	int i;
 
-	if (!have_swap())
+	if (!swap_is_on())
 		SKIP(return, "needs swap, see mirror.sh");
 	if (enter_cgroup())
 		SKIP(return, "needs CONFIG_MEMCG");
@@ -1735,7 +1711,7 @@ TEST_F(anon, madv_free)
 	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
 	expect_effect(w, PROTECTS);
 	check(w);
-	if (!have_swap())
+	if (!swap_is_on())
 		SKIP(return, "needs swap, see mirror.sh");
 
 	/* What the mirror writes afterwards, reclaim must not throw away. */
@@ -1826,7 +1802,7 @@ TEST_F(anon, swapoff)
 {
 	struct world *w = &self->w;
 
-	if (!have_swap())
+	if (!swap_is_on())
 		SKIP(return, "needs swap, see mirror.sh");
 	drain_lru();
 	mark(w);
@@ -1880,7 +1856,7 @@ static int do_migrate_pages(struct world *w)
 
 TEST_F(anon, mbind)
 {
-	if (!have_two_nodes())
+	if (!two_nodes())
 		SKIP(return, "needs two nodes (numa=fake=2)");
 	do_mbind(&self->w);
 	touch(&self->w);
@@ -1889,7 +1865,7 @@ TEST_F(anon, mbind)
 
 TEST_F(anon, migrate_pages)
 {
-	if (!have_two_nodes())
+	if (!two_nodes())
 		SKIP(return, "needs two nodes (numa=fake=2)");
 	/* All pages on one node, whichever it was. */
 	do_migrate_pages(&self->w);
@@ -1904,7 +1880,7 @@ TEST_F(anon, numa_hinting)
 	double end = now() + (w->flavour == MIRROR_TLB ? 2 : 15);
 	struct mirror_stats s;
 
-	if (!have_two_nodes())
+	if (!two_nodes())
 		SKIP(return, "needs two nodes (numa=fake=2)");
 	put("/sys/kernel/debug/sched/numa_balancing/scan_delay_ms", "1");
 	if (put("/proc/sys/kernel/numa_balancing", "1"))
@@ -2249,7 +2225,7 @@ TEST_F(thp, split_mremap)
 
 TEST_F(thp, split_pageout)
 {
-	if (!have_swap())
+	if (!swap_is_on())
 		SKIP(return, "needs swap, see mirror.sh");
 	drain_lru();
 	mark(&self->w);
@@ -2538,7 +2514,7 @@ TEST_F(pmd_share, migrate)
 {
 	struct world *w = &self->w;
 
-	if (!have_two_nodes())
+	if (!two_nodes())
 		SKIP(return, "needs two nodes (numa=fake=2)");
 	/* It goes to one of them, wherever it is. */
 	do_move_pages(w);
@@ -2745,7 +2721,7 @@ TEST_F(place, uprobe)
 	static char path[256];
 	struct perf_event_attr attr = {
 		.size = sizeof(attr),
-		.type = get("/sys/bus/event_source/devices/uprobe/type"),
+		.type = number_of("/sys/bus/event_source/devices/uprobe/type"),
 		.uprobe_path = (uintptr_t)path,
 	};
 	struct world *w = &self->w;
@@ -3071,13 +3047,13 @@ static void reclaim(struct world *w, const char *lru_gen)
 {
 	struct __test_metadata *_metadata = w->test;
 	size_t page, cold_len = 512 * PAGE, hot = 0, cold = 0;
-	long old = get("/sys/kernel/mm/lru_gen/enabled");
+	long old = number_of("/sys/kernel/mm/lru_gen/enabled");
 	struct mirror_stats s;
 	uint64_t asked;
 	char *mem;
 	int i;
 
-	if (!have_swap())
+	if (!swap_is_on())
 		SKIP(return, "needs swap, see mirror.sh");
 	if (access(CGROUP "/memory.reclaim", W_OK))
 		SKIP(return, "needs CONFIG_MEMCG");
@@ -3148,7 +3124,7 @@ static long damon(struct world *w, const char *operations, uintptr_t start, unsi
 	bad |= put(DAMON "0/state", "on");
 	usleep(ms * 1000);
 	bad |= put(DAMON "0/state", "update_schemes_stats");
-	ret = get(DAMON_SCHEME "stats/nr_tried");
+	ret = number_of(DAMON_SCHEME "stats/nr_tried");
 	bad |= put(DAMON "0/state", "off");
 	put(DAMON "nr_kdamonds", "0");
 	return bad ? -1 : ret;
@@ -3237,7 +3213,7 @@ static int lru_gen_walk(void)
 TEST_F(age, lru_gen)
 {
 	struct world *w = &self->w;
-	long old = get("/sys/kernel/mm/lru_gen/enabled");
+	long old = number_of("/sys/kernel/mm/lru_gen/enabled");
 
 	if (old < 0 || put("/sys/kernel/mm/lru_gen/enabled", "y"))
 		SKIP(return, "needs CONFIG_LRU_GEN");
@@ -3321,7 +3297,7 @@ TEST_F(flush, batched)
 {
 	struct world *w = &self->w;
 
-	if (!have_swap())
+	if (!swap_is_on())
 		SKIP(return, "needs swap, see mirror.sh");
 	drain_lru();
 	/* Both CPUs have used the mm: only then are flushes put off. */

@@ -8,7 +8,6 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,6 +16,8 @@
 #include <unistd.h>
 
 #include "tests/mmu_notifier_mirror.h"
+
+#include "system.h"
 
 #define PAGE		4096ul
 #define SMALL		(32 * PAGE)
@@ -74,37 +75,6 @@ static const struct kind kinds[] = {
 			   false, HUGE, true },
 };
 
-static inline int put(const char *file, const char *format, ...)
-{
-	char text[256];
-	va_list args;
-	int fd, len, ret;
-
-	va_start(args, format);
-	len = vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	fd = open(file, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	ret = write(fd, text, len) == len ? 0 : -1;
-	close(fd);
-	return ret;
-}
-
-/* Reads without malloc(), which would show in the statistics. */
-static inline long get(const char *file)
-{
-	char text[64] = "";
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return -1;
-	if (read(fd, text, sizeof(text) - 1) < 0)
-		text[0] = 0;
-	close(fd);
-	return strtol(text, NULL, 0);
-}
-
 static inline int memory_file(const struct kind *kind)
 {
 	char name[32];
@@ -148,9 +118,9 @@ static inline const char *missing(unsigned int kind)
 	case HUGETLB_PRIVATE:
 	case HUGETLB_SHARED:
 	case HUGETLB_GIGA:
-		if (get("/proc/sys/vm/nr_hugepages") < 12)
+		if (number_of("/proc/sys/vm/nr_hugepages") < 12)
 			put("/proc/sys/vm/nr_hugepages", "16");
-		return get("/proc/sys/vm/nr_hugepages") < 8 ? "no huge pages" : NULL;
+		return number_of("/proc/sys/vm/nr_hugepages") < 8 ? "no huge pages" : NULL;
 	default:
 		return NULL;
 	}

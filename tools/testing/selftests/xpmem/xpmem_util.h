@@ -14,7 +14,6 @@
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,6 +30,8 @@
 #include <unistd.h>
 
 #include <misc/xpmem.h>
+
+#include "../mmu_notifier/system.h"
 
 #define PAGE		4096ul
 #define SMALL		(16 * PAGE)
@@ -67,46 +68,6 @@
 #define PM_EXCLUSIVE		(1l << (56 - 55))
 #define PM_SOFT_DIRTY		1l
 
-static inline int put(const char *file, const char *format, ...)
-{
-	char text[256];
-	va_list args;
-	int fd, len, ret;
-
-	va_start(args, format);
-	len = vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	fd = open(file, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	ret = write(fd, text, len) == len ? 0 : -1;
-	close(fd);
-	return ret;
-}
-
-/* Up to @size - 1 bytes of a file, as a string; -1 if there is none. */
-static inline ssize_t text_of(const char *file, char *text, size_t size)
-{
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
-	ssize_t len, all = 0;
-
-	text[0] = 0;
-	if (fd < 0)
-		return -1;
-	while ((len = read(fd, text + all, size - 1 - all)) > 0)
-		all += len;
-	text[all] = 0;
-	close(fd);
-	return all;
-}
-
-static inline long number_of(const char *file)
-{
-	char text[64];
-
-	return text_of(file, text, sizeof(text)) > 0 ? strtol(text, NULL, 0) : -1;
-}
-
 /* The number after @label in a file, or -1. */
 static inline long number_at(const char *file, const char *label)
 {
@@ -114,26 +75,6 @@ static inline long number_at(const char *file, const char *label)
 	char *found = text_of(file, text, sizeof(text)) > 0 ? strstr(text, label) : NULL;
 
 	return found ? strtol(found + strlen(label), NULL, 10) : -1;
-}
-
-static inline bool swap_is_on(void)
-{
-	char text[512];
-
-	return text_of("/proc/swaps", text, sizeof(text)) > 0 && strchr(text, '/');
-}
-
-static inline bool two_nodes(void)
-{
-	return !access("/sys/devices/system/node/node1", F_OK);
-}
-
-static inline double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
 static inline bool pinned_nothing(void)
