@@ -565,7 +565,8 @@ void mmu_notifier_debug_end(struct mmu_notifier_range *range)
 	struct mmu_notifier_debug_task *task = &current->mmu_notifier_debug;
 	struct mmu_notifier_debug_section *section;
 
-	if (task->off)
+	/* No section: mmu_notifier_range_init_none(). */
+	if (task->off || !range->mm)
 		return;
 	section = section_of(range);
 	if (!section)

@@ -518,21 +518,6 @@ static __always_inline bool mmu_notifier_hears(struct mm_struct *mm,
 }
 
 /**
- * mmu_notifier_wanted - is a section worth opening?
- * @mm: the mm
- *
- * For hooks that have more to do for it than to open it.
- *
- * Context: as mmu_notifier_range_init_owner().
- * Return: true if somebody listens, or is to be checked.
- */
-static __always_inline bool mmu_notifier_wanted(struct mm_struct *mm)
-{
-	return IS_ENABLED(CONFIG_DEBUG_MMU_NOTIFIER) ||
-	       IS_ENABLED(CONFIG_LOCKDEP) || mm_has_notifiers(mm);
-}
-
-/**
  * mmu_notifier_range_blockable - may the callbacks for a section sleep?
  * @range: the section
  *
@@ -542,6 +527,48 @@ static inline bool
 mmu_notifier_range_blockable(const struct mmu_notifier_range *range)
 {
 	return range->flags & MMU_NOTIFIER_RANGE_BLOCKABLE;
+}
+
+static __always_inline void
+__mmu_notifier_range_fill(struct mmu_notifier_range *range,
+			  enum mmu_notifier_event event, unsigned int flags,
+			  struct mm_struct *mm, unsigned long start,
+			  unsigned long end, void *owner)
+{
+	range->mm = mm;
+	range->start = start;
+	range->end = end;
+	range->flags = (flags & MMU_NOTIFIER_RANGE_FLAGS) |
+		       MMU_NOTIFIER_RANGE_BLOCKABLE;
+	range->event = event;
+	range->owner = owner;
+	range->subscriptions = NULL;
+}
+
+/* Where @mm is at hand only behind the key: so that nobody loads it for nobody. */
+static __always_inline void
+__mmu_notifier_range_init(struct mmu_notifier_range *range,
+			  enum mmu_notifier_event event, unsigned int flags,
+			  struct mm_struct *mm, unsigned long start,
+			  unsigned long end, void *owner)
+{
+	/* Whoever comes after this waits for our lock. */
+	if (IS_ENABLED(CONFIG_DEBUG_MMU_NOTIFIER) ||
+	    unlikely(rcu_access_pointer(mm->notifier_subscriptions)))
+		__mmu_notifier_range_fill(range, event, flags, mm, start, end,
+					  owner);
+}
+
+/**
+ * mmu_notifier_range_init_none - no section yet
+ * @range: what mmu_notifier_range_init_late() may set up
+ *
+ * mmu_notifier_invalidate_range_end() does nothing for it.
+ */
+static __always_inline void
+mmu_notifier_range_init_none(struct mmu_notifier_range *range)
+{
+	range->mm = NULL;
 }
 
 /**
@@ -554,28 +581,23 @@ mmu_notifier_range_blockable(const struct mmu_notifier_range *range)
  * @end: exclusive
  * @owner: see &struct mmu_notifier_range
  *
+ * A macro, for that the arguments but @range are evaluated only if somebody in
+ * the system listens: they must have no side effects.
+ *
  * Context: as mmu_notifier_invalidate_range_start(), which has to follow: once
  * for each, and under the same lock.
  */
-static __always_inline void
-mmu_notifier_range_init_owner(struct mmu_notifier_range *range,
-			      enum mmu_notifier_event event, unsigned int flags,
-			      struct mm_struct *mm, unsigned long start,
-			      unsigned long end, void *owner)
-{
-	range->mm = NULL;
-	/* Whoever comes after this waits for our lock. */
-	if (!IS_ENABLED(CONFIG_DEBUG_MMU_NOTIFIER) && !mm_has_notifiers(mm))
-		return;
-	range->mm = mm;
-	range->start = start;
-	range->end = end;
-	range->flags = (flags & MMU_NOTIFIER_RANGE_FLAGS) |
-		       MMU_NOTIFIER_RANGE_BLOCKABLE;
-	range->event = event;
-	range->owner = owner;
-	range->subscriptions = NULL;
-}
+#define mmu_notifier_range_init_owner(range, event, flags, mm, start, end,	\
+				      owner)					\
+do {										\
+	struct mmu_notifier_range *__range = (range);				\
+										\
+	mmu_notifier_range_init_none(__range);					\
+	if (IS_ENABLED(CONFIG_DEBUG_MMU_NOTIFIER) ||				\
+	    static_branch_unlikely(&mmu_notifier_key))				\
+		__mmu_notifier_range_init(__range, event, flags, mm, start,	\
+					  end, owner);				\
+} while (0)
 
 /**
  * mmu_notifier_range_init - describe a section
@@ -586,16 +608,39 @@ mmu_notifier_range_init_owner(struct mmu_notifier_range *range,
  * @start: first byte
  * @end: exclusive
  *
- * Context: see mmu_notifier_range_init_owner().
+ * Context: see mmu_notifier_range_init_owner(), of which this is a case.
  */
-static __always_inline void
-mmu_notifier_range_init(struct mmu_notifier_range *range,
-			enum mmu_notifier_event event, unsigned int flags,
-			struct mm_struct *mm, unsigned long start,
-			unsigned long end)
+#define mmu_notifier_range_init(range, event, flags, mm, start, end)		\
+	mmu_notifier_range_init_owner(range, event, flags, mm, start, end, NULL)
+
+/**
+ * mmu_notifier_range_init_late - describe a section, when something is found
+ * @range: from mmu_notifier_range_init_none()
+ * @event: what will happen
+ * @mm: whose entries
+ * @start: first byte
+ * @end: exclusive
+ *
+ * For loops that open a section at the first entry that is there.
+ *
+ * Context: as mmu_notifier_range_init_owner().
+ * Return: true if mmu_notifier_invalidate_range_start() is to follow; false if it
+ * has, or nobody listens.
+ */
+static __always_inline bool
+mmu_notifier_range_init_late(struct mmu_notifier_range *range,
+			     enum mmu_notifier_event event,
+			     struct mm_struct *mm, unsigned long start,
+			     unsigned long end)
 {
-	mmu_notifier_range_init_owner(range, event, flags, mm, start, end,
-				      NULL);
+	/* lockdep wants to see a start, whoever listens. */
+	if (!IS_ENABLED(CONFIG_DEBUG_MMU_NOTIFIER) &&
+	    !IS_ENABLED(CONFIG_LOCKDEP) && !mm_has_notifiers(mm))
+		return false;
+	if (range->mm)
+		return false;
+	__mmu_notifier_range_fill(range, event, 0, mm, start, end, NULL);
+	return true;
 }
 
 /**
@@ -614,7 +659,8 @@ mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
 
 	/* Taken for everybody: a callback that allocates is found without one. */
 	mmu_notifier_map_acquire();
-	if (static_branch_unlikely(&mmu_notifier_key) && unlikely(range->mm))
+	/* Set only with the key on. What init has found the compiler often knows. */
+	if (unlikely(range->mm))
 		__mmu_notifier_invalidate_range_start(range);
 	mmu_notifier_map_release();
 	mmu_notifier_debug_start(range);
@@ -634,7 +680,7 @@ mmu_notifier_invalidate_range_start_nonblock(struct mmu_notifier_range *range)
 	int ret = 0;
 
 	mmu_notifier_map_acquire();
-	if (static_branch_unlikely(&mmu_notifier_key) && unlikely(range->mm)) {
+	if (unlikely(range->mm)) {
 		range->flags &= ~MMU_NOTIFIER_RANGE_BLOCKABLE;
 		ret = __mmu_notifier_invalidate_range_start(range);
 	}
@@ -832,11 +878,6 @@ static inline int mm_has_notifiers(struct mm_struct *mm)
 	return 0;
 }
 
-static inline bool mmu_notifier_wanted(struct mm_struct *mm)
-{
-	return false;
-}
-
 static inline bool
 mmu_notifier_range_blockable(const struct mmu_notifier_range *range)
 {
@@ -857,6 +898,20 @@ mmu_notifier_range_init(struct mmu_notifier_range *range,
 			struct mm_struct *mm, unsigned long start,
 			unsigned long end)
 {
+}
+
+static inline void
+mmu_notifier_range_init_none(struct mmu_notifier_range *range)
+{
+}
+
+static inline bool
+mmu_notifier_range_init_late(struct mmu_notifier_range *range,
+			     enum mmu_notifier_event event,
+			     struct mm_struct *mm, unsigned long start,
+			     unsigned long end)
+{
+	return false;
 }
 
 static inline void

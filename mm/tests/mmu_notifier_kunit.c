@@ -1520,6 +1520,30 @@ static void pairing_range(struct kunit *test)
 			!rc->nonblock);
 }
 
+/* A section that begins when something is found: once, or not at all. */
+static void pairing_late(struct kunit *test)
+{
+	struct ctx *c = test->priv;
+	struct party *a = party(c, 'A');
+	struct mmu_notifier_range range;
+	unsigned int page;
+
+	KUNIT_ASSERT_EQ(test, 0, reg(a));
+	mmu_notifier_range_init_none(&range);
+	section_end(&range);
+	EXPECT_LOG(test, c, "");
+
+	mmu_notifier_range_init_none(&range);
+	for (page = 3; page < 5; page++)
+		if (mmu_notifier_range_init_late(&range, MMU_NOTIFY_CLEAR,
+						 c->mm[0], ADDR(page), ADDR(5)))
+			mmu_notifier_invalidate_range_start(&range);
+	section_end(&range);
+	EXPECT_LOG(test, c, "A( A)");
+	KUNIT_EXPECT_EQ(test, a->seen.start, ADDR(3));
+	KUNIT_EXPECT_EQ(test, a->seen.end, ADDR(5));
+}
+
 /* A section of the other mm, as of a driver that maps pages there; once. */
 static void invalidate_other(struct party *p)
 {
@@ -1773,6 +1797,7 @@ static void pairing_stress_exit(struct kunit *test)
 static struct kunit_case pairing_cases[] = {
 	KUNIT_CASE_PARAM(stories, pairing_gen_params),
 	KUNIT_CASE_PARAM(pairing_range, range_gen_params),
+	KUNIT_CASE(pairing_late),
 	KUNIT_CASE(pairing_nested),
 	KUNIT_CASE_PARAM(pairing_stress, stress_gen_params),
 	KUNIT_CASE_SLOW(pairing_stress_exit),

@@ -60,19 +60,15 @@ proctype section(byte m)
 #ifdef UNLOCKED
 		held[m] = true;
 #endif
-		/* start */
+		/* start: set only with the key on */
+		assert(watched != GARBAGE);
 		if
-		:: key ->
-			assert(watched != GARBAGE);
-			if
-			:: watched == 1 ->
-				atomic {
-					seen = published[m];
-					inside[m] = seen
-				};
-				subscriptions = seen
-			:: else
-			fi
+		:: watched == 1 ->
+			atomic {
+				seen = published[m];
+				inside[m] = seen
+			};
+			subscriptions = seen
 		:: else
 		fi;
 		/* In flight: has who is registered been told? */

@@ -133,6 +133,9 @@ static inline void mutant_end(unsigned int site,
 {
 	unsigned int late = range->flags;
 
+	/* mmu_notifier_range_init_none() */
+	if (!range->mm)
+		return;
 	mutant_hit(site);
 	if (range->flags & MUTANT_RANGE_SKIP)
 		return;
