@@ -45,7 +45,6 @@
  */
 #include <linux/anon_inodes.h>
 #include <linux/fs.h>
-#include <linux/highmem.h>
 #include <linux/hmm.h>
 #include <linux/huge_mm.h>
 #include <linux/mm.h>
@@ -298,26 +297,31 @@ static vm_fault_t look_failed(int err)
 	return err == -EAGAIN ? 0 : VM_FAULT_SIGBUS;
 }
 
-/* Set the entries of @vma from @address on; 0: what was looked up is not valid any more. */
+/* VM_FAULT_NOPAGE: what was looked up may be mapped; 0: it is not valid any more. */
+static vm_fault_t may_map(struct xpmem_attachment *att, const struct view *view)
+{
+	struct xpmem_segment *seg = att->permit->seg;
+
+	lockdep_assert_held(&seg->lock);
+	if (att->permit->gone)
+		return VM_FAULT_SIGBUS;
+	return mmu_interval_read_retry(&seg->notifier, view->seq) ?
+	       0 : VM_FAULT_NOPAGE;
+}
+
+/* Set the entries of @vma from @address on; as may_map(). */
 static vm_fault_t set_entries(struct vm_area_struct *vma, unsigned long address,
 			      const struct view *view)
 {
 	struct xpmem_attachment *att = vma->vm_private_data;
 	unsigned long npages = (view->before + view->after) >> PAGE_SHIFT;
 	struct xpmem_segment *seg = att->permit->seg;
-	vm_fault_t ret = VM_FAULT_NOPAGE;
 	unsigned long i, pfn;
+	vm_fault_t ret;
 
 	spin_lock(&seg->lock);
-	if (att->permit->gone) {
-		ret = VM_FAULT_SIGBUS;
-		goto out;
-	}
-	if (mmu_interval_read_retry(&seg->notifier, view->seq)) {
-		ret = 0;
-		goto out;
-	}
-	for (i = 0; i < npages; i++, address += PAGE_SIZE) {
+	ret = may_map(att, view);
+	for (i = 0; i < npages && ret == VM_FAULT_NOPAGE; i++, address += PAGE_SIZE) {
 		if (!enough(view->pfns[i], view->write))
 			continue;
 		pfn = view->pfns[i] & ~HMM_PFN_FLAGS;
@@ -329,11 +333,29 @@ static vm_fault_t set_entries(struct vm_area_struct *vma, unsigned long address,
 			ret = vmf_insert_mixed(vma, address,
 					       __pfn_to_pfn_t(pfn, 0));
 		}
-		if (ret != VM_FAULT_NOPAGE)
-			break;
 	}
-out:
 	spin_unlock(&seg->lock);
+	return ret;
+}
+
+/* Nothing can be allocated under seg->lock: have the page table before. */
+static vm_fault_t have_page_table(struct vm_fault *vmf)
+{
+	struct xpmem_attachment *att = vmf->vma->vm_private_data;
+	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
+	vm_fault_t ret = 0;
+
+	/* One that is there stays so, but not a huge entry: look once. */
+	if (!pmd_none(pmd))
+		return pmd_leaf(pmd) ? VM_FAULT_NOPAGE : 0;
+
+	down_read(&att->huge);
+	if (pmd_leaf(pmdp_get_lockless(vmf->pmd)))
+		ret = VM_FAULT_NOPAGE;
+	else if (apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK,
+				     PAGE_SIZE, NULL, NULL))
+		ret = VM_FAULT_OOM;
+	up_read(&att->huge);
 	return ret;
 }
 
@@ -342,15 +364,13 @@ static vm_fault_t map_pages(struct vm_fault *vmf, struct xpmem_segment *seg,
 			    unsigned long addr)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	struct xpmem_attachment *att = vma->vm_private_data;
 	unsigned long address = vmf->address & PAGE_MASK;
 	struct view view = {
 		.addr = addr,
 		.write = vmf->flags & FAULT_FLAG_WRITE,
 	};
 	vm_fault_t ret;
-	int err = 0;
-	bool huge;
+	int err;
 
 	/* In one aligned block, hence in one page table; in the VMA, in the segment. */
 	view.before = address & (AROUND * PAGE_SIZE - 1);
@@ -358,17 +378,9 @@ static vm_fault_t map_pages(struct vm_fault *vmf, struct xpmem_segment *seg,
 	view.before = min3(view.before, address - vma->vm_start, addr - seg->start);
 	view.after = min3(view.after, vma->vm_end - address, seg->end - addr);
 
-	/* Nothing can be allocated under seg->lock: have the page table before. */
-	down_read(&att->huge);
-	huge = pmd_leaf(pmdp_get_lockless(vmf->pmd));
-	if (!huge)
-		err = apply_to_page_range(vma->vm_mm, address, PAGE_SIZE, NULL,
-					  NULL);
-	up_read(&att->huge);
-	if (huge)
-		return VM_FAULT_NOPAGE;
-	if (err)
-		return VM_FAULT_OOM;
+	ret = have_page_table(vmf);
+	if (ret)
+		return ret;
 
 	do {
 		err = look(seg, &view);
@@ -414,12 +426,10 @@ static vm_fault_t map_huge(struct vm_fault *vmf, struct xpmem_segment *seg,
 			return VM_FAULT_FALLBACK;
 		pfn = ALIGN_DOWN(view.pfns[0] & ~HMM_PFN_FLAGS, 1UL << PMD_ORDER);
 
-		ret = 0;
 		down_write(&att->huge);
 		spin_lock(&seg->lock);
-		if (att->permit->gone) {
-			ret = VM_FAULT_SIGBUS;
-		} else if (!mmu_interval_read_retry(&seg->notifier, view.seq)) {
+		ret = may_map(att, &view);
+		if (ret == VM_FAULT_NOPAGE) {
 			pmd_t pmd = pmdp_get_lockless(vmf->pmd);
 
 			if (pmd_none(pmd) || pmd_leaf(pmd)) {
