@@ -90,7 +90,8 @@ enum {
 /*
  * What the start and the end of a section have to do for those in the table: nothing;
  * call all that is in @start and @end, neither of them empty; call who in @limited
- * wants it; look at everything.  Once started: end it for intervals alone.
+ * wants it; look at everything.  Once started: end it for intervals alone, or for the
+ * one in @limited.
  */
 enum {
 	CALLS_NONE,
@@ -98,6 +99,7 @@ enum {
 	CALLS_LIMITED,
 	CALLS_LOOK,
 	CALLS_INTERVALS,
+	CALLS_ONE,
 };
 
 /* A callback, and for whom. */
@@ -488,6 +490,7 @@ static int plain_start(struct mmu_notifier_range *range, struct sub_table *t);
 static void plain_end(struct mmu_notifier_range *range);
 static int limited_start(struct mmu_notifier_range *range, struct sub_table *t);
 static void limited_end(struct mmu_notifier_range *range);
+static void one_end(struct mmu_notifier_range *range);
 static bool itree_call_all(struct mmu_notifier_subscriptions *subs,
 			   struct mmu_notifier_range *range,
 			   struct mmu_interval_notifier *mni);
@@ -503,7 +506,7 @@ static void sub_release(struct mmu_notifier_subscriptions *subs,
 static bool watchdog_is_caller(unsigned long addr)
 {
 	void *const callers[] = {
-		plain_start, plain_end, limited_start, limited_end,
+		plain_start, plain_end, limited_start, limited_end, one_end,
 		itree_call_all, itree_only_start, look_start, look_end,
 		sub_release, __mmu_notifier_fork,
 	};
@@ -1537,11 +1540,40 @@ static noinline __noclone void plain_end(struct mmu_notifier_range *range)
 	section_exit(range);
 }
 
+/* None of them has invalidate_page. */
 static noinline __noclone int
 limited_start(struct mmu_notifier_range *range, struct sub_table *t)
 {
+	struct limited *l = limited_first(t, range->start);
+	const struct mmu_notifier_ops *ops;
+	int ret;
+
+	/* It is mostly one, who overlaps as it is the first that reaches so far. */
+	if (likely(l->start < range->end && l[1].start >= range->end)) {
+		ops = l->sub->ops;
+		if (likely((l->events & BIT(range->event)) &&
+			   ops->invalidate_range_start &&
+			   ops->invalidate_range_end)) {
+			range->limited = l;
+			range->calls = CALLS_ONE;
+			ret = ops->invalidate_range_start(l->sub, range);
+			if (unlikely(ret))
+				refused(l->sub, ret);
+			return 0;
+		}
+	}
 	table_start_limited(t, range);
 	return 0;
+}
+
+static noinline __noclone void one_end(struct mmu_notifier_range *range)
+{
+	struct mmu_notifier *sub = range->limited->sub;
+
+	mmu_notifier_map_acquire();
+	sub->ops->invalidate_range_end(sub, range);
+	mmu_notifier_map_release();
+	section_exit(range);
 }
 
 static noinline __noclone void limited_end(struct mmu_notifier_range *range)
@@ -1654,6 +1686,8 @@ void __mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
 		plain_end(range);
 	else if (range->calls == CALLS_NONE)
 		section_exit(range);
+	else if (range->calls == CALLS_ONE)
+		one_end(range);
 	else if (range->calls == CALLS_LIMITED)
 		limited_end(range);
 	else if (range->calls == CALLS_INTERVALS)

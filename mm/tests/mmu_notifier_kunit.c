@@ -2364,6 +2364,7 @@ static const struct story cost_stories[] = {
 	  ":Ad +A +B :CD +C [3 B( A( ]3 B) A) [2 B( C( ]2 B) C) -A A* [3 B( ]3 B) -C C* -B B*" },
 	{ "limited_sorted",
 	  ":AD +A :Bd +B [1 B( ]1 B) [4 A( ]4 A) [3 B( ]3 B) -A A* [4 ]4 [3 B( ]3 B) -B B*" },
+	{ "limited_several", ":Ad +A :Bd +B s A( B( A) B) -A A* s B( B) -B B*" },
 	{ "limited_page", ":Ad :Ap +A :Bp +B [5 .5 B. ]5 -A A* -B B*" },
 	{ "limited_young", ":Ad :Af :Ay +A f0 c0 t0 -A A*" },
 	{ "limited_joins", "+B :Ad [3 B( +A& +A? ]3 B) +A; [3 B( A( ]3 B) A) -A A* -B B*" },
