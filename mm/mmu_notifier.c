@@ -1540,7 +1540,7 @@ static noinline __noclone void plain_end(struct mmu_notifier_range *range)
 	section_exit(range);
 }
 
-/* None of them has invalidate_page. */
+/* Nobody gets invalidate_page in its place, see table_fill(). */
 static noinline __noclone int
 limited_start(struct mmu_notifier_range *range, struct sub_table *t)
 {

@@ -550,7 +550,9 @@ section_of(struct mmu_notifier_range *range)
 			report_section(MMU_NOTIFIER_DEBUG_CHANGED, range);
 		return section;
 	}
-	report_section(MMU_NOTIFIER_DEBUG_END, range);
+	/* Else mmu_notifier_range_init_none() was all there was. */
+	if (range->mm)
+		report_section(MMU_NOTIFIER_DEBUG_END, range);
 	return NULL;
 }
 
@@ -565,8 +567,7 @@ void mmu_notifier_debug_end(struct mmu_notifier_range *range)
 	struct mmu_notifier_debug_task *task = &current->mmu_notifier_debug;
 	struct mmu_notifier_debug_section *section;
 
-	/* No section: mmu_notifier_range_init_none(). */
-	if (task->off || !range->mm)
+	if (task->off)
 		return;
 	section = section_of(range);
 	if (!section)

@@ -659,7 +659,7 @@ mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
 
 	/* Taken for everybody: a callback that allocates is found without one. */
 	mmu_notifier_map_acquire();
-	/* Set only with the key on. What init has found the compiler often knows. */
+	/* Set only with the key on, but for debugging.  The compiler often knows it. */
 	if (unlikely(range->mm))
 		__mmu_notifier_invalidate_range_start(range);
 	mmu_notifier_map_release();

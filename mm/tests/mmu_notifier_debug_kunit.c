@@ -687,6 +687,24 @@ LOCKED(changed)
 	EXPECT_QUIET(test, c);
 }
 
+/* To end what did not begin is right for such a range; not to forget what did. */
+LOCKED(none)
+{
+	struct dctx *c = test->priv;
+
+	mmu_notifier_range_init_none(&c->range);
+	close_section(c);
+	EXPECT_QUIET(test, c);
+	open_section(c, 0, c->addr, PAGE_SIZE);
+	mmu_notifier_range_init_none(&c->range);
+	close_section(c);
+	KUNIT_EXPECT_EQ(test, c->nr, 1);
+	KUNIT_EXPECT_EQ(test, c->last.kind, MMU_NOTIFIER_DEBUG_CHANGED);
+	c->nr = 0;
+	mmu_notifier_debug_return();
+	EXPECT_QUIET(test, c);
+}
+
 LOCKED(left_open)
 {
 	struct dctx *c = test->priv;
@@ -840,6 +858,7 @@ static struct kunit_case debug_cases[] = {
 	KUNIT_CASE(page_without_start),
 	KUNIT_CASE(other_task),
 	KUNIT_CASE(changed),
+	KUNIT_CASE(none),
 	KUNIT_CASE(left_open),
 	KUNIT_CASE(too_many_open),
 	KUNIT_CASE(nested),

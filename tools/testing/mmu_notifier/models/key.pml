@@ -55,12 +55,13 @@ proctype section(byte m)
 #endif
 		if
 		:: key -> watched = published[m]
-		:: else
+		:: !key
+		:: watched = 1		/* DEBUG_MMU_NOTIFIER: always */
 		fi;
 #ifdef UNLOCKED
 		held[m] = true;
 #endif
-		/* start: set only with the key on */
+		/* start */
 		assert(watched != GARBAGE);
 		if
 		:: watched == 1 ->
