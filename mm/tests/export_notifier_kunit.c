@@ -785,7 +785,7 @@ static void cow_is_not_told(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, get_user(value, (int __user *)addr));
 	KUNIT_EXPECT_EQ(test, folio_mapcount(c->folio), 2);
 	export(test, &c->a, c->folio);
-	KUNIT_ASSERT_EQ(test, 0, put_user(2, (int __user *)addr));
+	KUNIT_ASSERT_EQ(test, 0, put_user(value + 1, (int __user *)addr));
 	KUNIT_EXPECT_EQ(test, folio_mapcount(c->folio), 1);
 	expect(test, &c->a, 0, 0);
 	KUNIT_EXPECT_TRUE(test, folio_test_exported(c->folio));
