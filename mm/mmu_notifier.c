@@ -1234,11 +1234,10 @@ static int table_start_nonblock(struct sub_table *t,
 	return 0;
 }
 
-/* The limited ones; where there is none, @limited is the one behind them. */
+/* The limited ones, from @l on; where there is none, it is the one behind them. */
 static __always_inline void
-table_start_limited(struct sub_table *t, struct mmu_notifier_range *range)
+table_start_limited(struct limited *l, struct mmu_notifier_range *range)
 {
-	struct limited *l = limited_first(t, range->start);
 	int ret;
 
 	range->limited = l;
@@ -1275,7 +1274,7 @@ static __always_inline void table_start(struct sub_table *t,
 		if (unlikely(ret))
 			refused(call->sub, ret);
 	}
-	table_start_limited(t, range);
+	table_start_limited(limited_first(t, range->start), range);
 }
 
 static __always_inline void table_end(struct sub_table *t,
@@ -1562,7 +1561,7 @@ limited_start(struct mmu_notifier_range *range, struct sub_table *t)
 			return 0;
 		}
 	}
-	table_start_limited(t, range);
+	table_start_limited(l, range);
 	return 0;
 }
 

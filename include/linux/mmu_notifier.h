@@ -620,6 +620,7 @@ do {										\
  * @mm: whose entries
  * @start: first byte
  * @end: exclusive
+ * @owner: see &struct mmu_notifier_range
  *
  * For loops that open a section at the first entry that is there.
  *
@@ -631,7 +632,7 @@ static __always_inline bool
 mmu_notifier_range_init_late(struct mmu_notifier_range *range,
 			     enum mmu_notifier_event event,
 			     struct mm_struct *mm, unsigned long start,
-			     unsigned long end)
+			     unsigned long end, void *owner)
 {
 	/* lockdep wants to see a start, whoever listens. */
 	if (!IS_ENABLED(CONFIG_DEBUG_MMU_NOTIFIER) &&
@@ -639,7 +640,7 @@ mmu_notifier_range_init_late(struct mmu_notifier_range *range,
 		return false;
 	if (range->mm)
 		return false;
-	__mmu_notifier_range_fill(range, event, 0, mm, start, end, NULL);
+	__mmu_notifier_range_fill(range, event, 0, mm, start, end, owner);
 	return true;
 }
 
@@ -909,7 +910,7 @@ static inline bool
 mmu_notifier_range_init_late(struct mmu_notifier_range *range,
 			     enum mmu_notifier_event event,
 			     struct mm_struct *mm, unsigned long start,
-			     unsigned long end)
+			     unsigned long end, void *owner)
 {
 	return false;
 }

@@ -1536,12 +1536,13 @@ static void pairing_late(struct kunit *test)
 	mmu_notifier_range_init_none(&range);
 	for (page = 3; page < 5; page++)
 		if (mmu_notifier_range_init_late(&range, MMU_NOTIFY_CLEAR,
-						 c->mm[0], ADDR(page), ADDR(5)))
+						 c->mm[0], ADDR(page), ADDR(5), test))
 			mmu_notifier_invalidate_range_start(&range);
 	section_end(&range);
 	EXPECT_LOG(test, c, "A( A)");
 	KUNIT_EXPECT_EQ(test, a->seen.start, ADDR(3));
 	KUNIT_EXPECT_EQ(test, a->seen.end, ADDR(5));
+	KUNIT_EXPECT_PTR_EQ(test, a->seen.owner, (void *)test);
 }
 
 /* A section of the other mm, as of a driver that maps pages there; once. */

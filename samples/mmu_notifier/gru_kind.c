@@ -24,7 +24,8 @@
 #include <linux/module.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/uio.h>
+
+#include "device_rw.h"
 
 /* Between looking a page up and mapping it: to be raised by tests. */
 static unsigned int fault_delay_us;
@@ -167,8 +168,9 @@ static const struct mmu_notifier_ops gru_ops = {
 };
 
 /* Look the page up, and map it unless it was invalidated meanwhile. */
-static int gru_fault(struct gru *g, unsigned long addr, bool write)
+static int gru_fault(void *device, unsigned long addr, bool write)
 {
+	struct gru *g = device;
 	struct page *page;
 	unsigned long seq;
 	struct spte *s;
@@ -202,8 +204,9 @@ static int gru_fault(struct gru *g, unsigned long addr, bool write)
 }
 
 /* What the hardware does, within a page: false is a TLB miss. */
-static bool gru_dma(struct gru *g, unsigned long addr, void *buf, size_t len, bool write)
+static bool gru_dma(void *device, unsigned long addr, void *buf, size_t len, bool write)
 {
+	struct gru *g = device;
 	struct spte *s = spte_of(g, addr);
 	bool hit;
 
@@ -224,32 +227,11 @@ static bool gru_dma(struct gru *g, unsigned long addr, void *buf, size_t len, bo
 static ssize_t gru_rw(struct kiocb *iocb, struct iov_iter *iter)
 {
 	struct gru *g = iocb->ki_filp->private_data;
-	bool write = iov_iter_rw(iter) == WRITE;
-	loff_t begin = iocb->ki_pos;
-	void *buf;
-	int ret = 0;
 
 	/* Inherited by a child?  get_user_pages_fast() looks in current->mm. */
 	if (current->mm != g->mn.mm)
 		return -EIO;
-	buf = (void *)__get_free_page(GFP_KERNEL);
-	if (!buf)
-		return -ENOMEM;
-	while (!ret && iov_iter_count(iter)) {
-		unsigned long addr = iocb->ki_pos;
-		size_t n = min(iov_iter_count(iter), PAGE_SIZE - offset_in_page(addr));
-
-		if (write && copy_from_iter(buf, n, iter) != n)
-			ret = -EFAULT;
-		while (!ret && !gru_dma(g, addr, buf, n, write))
-			ret = gru_fault(g, addr & PAGE_MASK, write);
-		if (!ret && !write && copy_to_iter(buf, n, iter) != n)
-			ret = -EFAULT;
-		if (!ret)
-			iocb->ki_pos += n;
-	}
-	free_page((unsigned long)buf);
-	return iocb->ki_pos - begin ?: ret;
+	return device_rw(iocb, iter, gru_dma, gru_fault);
 }
 
 static int gru_open(struct inode *inode, struct file *file)

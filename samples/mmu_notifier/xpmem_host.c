@@ -14,8 +14,8 @@
 #include <linux/module.h>
 #include <linux/random.h>
 #include <linux/slab.h>
-#include <linux/uio.h>
 
+#include "device_rw.h"
 #include "xpmem_kind.h"
 
 static unsigned int latency_ms = 1;
@@ -66,9 +66,9 @@ void host_tell(struct list_head *entries, bool unmap)
 }
 
 /* A load or a store, within a page.  False: it faults. */
-static bool host_access(struct segment *s, unsigned long addr, void *buf, size_t len,
-			bool write)
+static bool host_access(void *device, unsigned long addr, void *buf, size_t len, bool write)
 {
+	struct segment *s = device;
 	size_t offset = offset_in_page(addr);
 	struct entry *e;
 	bool ok;
@@ -86,36 +86,19 @@ static bool host_access(struct segment *s, unsigned long addr, void *buf, size_t
 	return ok;
 }
 
+static int host_fault(void *device, unsigned long addr, bool write)
+{
+	int ret = xpmem_fault(device, addr, write);
+
+	/* The zero page cannot be exported. */
+	if (ret == -EOPNOTSUPP && !write)
+		ret = xpmem_fault(device, addr, true);
+	return ret;
+}
+
 static ssize_t host_rw(struct kiocb *iocb, struct iov_iter *iter)
 {
-	struct segment *s = iocb->ki_filp->private_data;
-	bool write = iov_iter_rw(iter) == WRITE;
-	loff_t begin = iocb->ki_pos;
-	int ret = 0;
-	void *buf;
-
-	buf = (void *)__get_free_page(GFP_KERNEL);
-	if (!buf)
-		return -ENOMEM;
-	while (!ret && iov_iter_count(iter)) {
-		unsigned long addr = iocb->ki_pos;
-		size_t n = min(iov_iter_count(iter), PAGE_SIZE - offset_in_page(addr));
-
-		if (write && copy_from_iter(buf, n, iter) != n)
-			ret = -EFAULT;
-		while (!ret && !host_access(s, addr, buf, n, write)) {
-			ret = xpmem_fault(s, addr & PAGE_MASK, write);
-			/* The zero page cannot be exported. */
-			if (ret == -EOPNOTSUPP && !write)
-				ret = xpmem_fault(s, addr & PAGE_MASK, true);
-		}
-		if (!ret && !write && copy_to_iter(buf, n, iter) != n)
-			ret = -EFAULT;
-		if (!ret)
-			iocb->ki_pos += n;
-	}
-	free_page((unsigned long)buf);
-	return iocb->ki_pos - begin ?: ret;
+	return device_rw(iocb, iter, host_access, host_fault);
 }
 
 static int host_open(struct inode *inode, struct file *file)
