@@ -10,7 +10,6 @@
 
 #include <linux/bits.h>
 #include <linux/interval_tree.h>
-#include <linux/jump_label.h>
 #include <linux/list.h>
 #include <linux/mm_types.h>
 #include <linux/mmap_lock.h>
@@ -19,12 +18,8 @@
 
 struct mmu_interval_notifier;
 struct mmu_notifier;
-struct mmu_notifier_age;
 struct mmu_notifier_range;
-struct limited;
-struct section_waiter;
 struct mmu_notifier_subscriptions;
-struct sub_table;
 
 /**
  * enum mmu_notifier_event - what is about to happen to a range
@@ -66,19 +61,18 @@ enum mmu_notifier_event {
 #define MMU_NOTIFIER_RANGE_BLOCKABLE	BIT(0)
 /*
  * The range is one page, and mmu_notifier_invalidate_page() follows under the
- * page-table lock: who has @invalidate_page gets that in place of the pair.
+ * page-table lock: a subscriber that has @invalidate_page gets that in place of the
+ * pair.
  */
 #define MMU_NOTIFIER_RANGE_PAGE		BIT(1)
-/* All of them. */
-#define MMU_NOTIFIER_RANGE_FLAGS	(BIT(2) - 1)
 
 /**
- * struct mmu_notifier_ops - what a list subscriber wants to hear
+ * struct mmu_notifier_ops - what a list subscriber is told
  *
  * Any of them may be NULL, but for the combinations named below.  None may take
  * mmap_lock, nor, down to @arch_invalidate_secondary_tlbs, wait for memory: these
  * can run in reclaim.  None may subscribe to its own mm or mmu_notifier_unregister()
- * from it, as that waits for callbacks; mmu_notifier_put() it may call.
+ * from it, as that waits for callbacks, but mmu_notifier_put() is allowed.
  */
 struct mmu_notifier_ops {
 	/**
@@ -89,7 +83,9 @@ struct mmu_notifier_ops {
 	 * from mmu_notifier_get() sees it only if the mm dies before the last
 	 * mmu_notifier_put().  Every secondary mapping has to be gone when it
 	 * returns, and none may be established afterwards.  Other callbacks
-	 * can run at the same time.  May sleep; no lock is held.
+	 * can run at the same time, and the ends of invalidations in flight
+	 * still come.  Must not drop the last user reference to @mm.  May
+	 * sleep; no lock is held.
 	 */
 	void (*release)(struct mmu_notifier *subscription,
 			struct mm_struct *mm);
@@ -122,21 +118,11 @@ struct mmu_notifier_ops {
 			  struct mm_struct *mm, unsigned long address);
 
 	/**
-	 * @age: which of many pages were accessed?
-	 *
-	 * One call in place of many of @clear_young or @test_young, with the
-	 * same result; see &struct mmu_notifier_age.  Under the page-table
-	 * lock; must not sleep.  Requires both of them, for single pages.
-	 */
-	void (*age)(struct mmu_notifier *subscription, struct mm_struct *mm,
-		    struct mmu_notifier_age *age);
-
-	/**
 	 * @invalidate_range_start: the entries of @range are about to change.
 	 *
 	 * When it returns, no secondary mapping in the range may be left in
 	 * use that the event makes stale, and until the matching
-	 * @invalidate_range_end none may be established.  Sections overlap
+	 * @invalidate_range_end none may be established.  Invalidations overlap
 	 * and nest: count them.
 	 *
 	 * Called with mmap_lock, the VMA's lock or a reverse-map lock held.
@@ -148,8 +134,8 @@ struct mmu_notifier_ops {
 				      const struct mmu_notifier_range *range);
 
 	/**
-	 * @invalidate_range_end: the section that @invalidate_range_start
-	 * opened is over; mappings can be established again.
+	 * @invalidate_range_end: the invalidation that @invalidate_range_start
+	 * announced is over; mappings can be established again.
 	 *
 	 * Exactly once for each start that returned 0, with the same range,
 	 * by the same task; also when a later subscriber refused a
@@ -191,7 +177,7 @@ struct mmu_notifier_ops {
 	/**
 	 * @fork: fork() has copied @mm to @child, which does not run yet.
 	 *
-	 * The sections of the copying are over.  What the two share
+	 * The invalidations of the copying are over.  What the two share
 	 * copy-on-write is write-protected in both, and no CPU writes to it
 	 * through an old TLB entry.  @child has nothing of a VMA with
 	 * MADV_DONTFORK, and a VMA without pages for one with MADV_WIPEONFORK;
@@ -199,13 +185,13 @@ struct mmu_notifier_ops {
 	 * shared memory).  Called whatever range or events the subscriber
 	 * asked for; not for threads, vfork() and exec, which copy no mm.
 	 *
-	 * An error makes fork() fail with it; who was not called yet is not.
-	 * Who was called is not called again, as fork() can still fail for
-	 * other reasons, too: who keeps anything for @child subscribes to it,
-	 * and is told by @release however @child ends.
+	 * An error makes fork() fail with it, and no further subscriber is
+	 * called.  Those that were called are not called again, as fork() can
+	 * still fail for other reasons, too: a driver that keeps anything for
+	 * @child subscribes to it, and is told by @release however @child ends.
 	 *
 	 * Called with mmap_lock of both held for writing.  May sleep and wait
-	 * for memory, but not for anybody who takes one of the two.  It may
+	 * for memory, but not for a task that takes one of the two.  It may
 	 * break CoW in @mm by get_user_pages_remote(), for a device that has to
 	 * write; it must not fault in pages of @child, which is in no cgroup
 	 * yet.  It may subscribe to @child, with those functions that want
@@ -231,51 +217,39 @@ struct mmu_notifier_ops {
 	void (*free_notifier)(struct mmu_notifier *subscription);
 };
 
-/* mmu_notifier_age.flags: the accessed bits are cleared, too. */
-#define MMU_NOTIFIER_AGE_CLEAR		BIT(0)
-/* A subscriber may leave out what it would have to wait for. */
-#define MMU_NOTIFIER_AGE_BEST_EFFORT	BIT(1)
-
-/**
- * struct mmu_notifier_age - a question about the accessed bits of many pages
- * @start: first byte of page 0
- * @nr: pages
- * @flags: MMU_NOTIFIER_AGE_*
- * @ask: bit n: page n is asked about; of the others nothing is to change
- * @young: bit n is set by a subscriber through which page n was accessed, and
- *	left alone by others
- */
-struct mmu_notifier_age {
-	unsigned long start;
-	unsigned int nr;
-	unsigned int flags;
-	const unsigned long *ask;
-	unsigned long *young;
-};
-
 /**
  * struct mmu_notifier - a list subscriber: hears of everything in one mm
  * @hlist: in the mm's list; the core's
  * @ops: set by the owner before mmu_notifier_register()
  * @mm: the mm subscribed to; holds a reference (mmgrab()) while subscribed.
  *	The core's; the owner may read it
+ * @special: private; MN_COMING, MN_GOING, MN_LIMITED: what to look at before it is
+ *	called
+ * @birth: private; the first generation of invalidations that it is told of
+ * @death: private; the first that it is not told of any more
  * @start: private; first byte that it hears of
  * @last: private; last byte, inclusive
- * @users: private; references by mmu_notifier_get(), 0 when not subscribed
  * @events: private; BIT() of each event that it hears of
+ * @users: private; references by mmu_notifier_get(), 0 when not subscribed
  * @release: private; how far @ops->release has got
- * @put_idx: private; for mmu_notifier_synchronize()
+ * @self: private; points to itself while it is subscribed, which a structure that was
+ *	never zeroed does not
+ * @gone: private; the next of those that were put
  */
 struct mmu_notifier {
 	struct hlist_node hlist;
 	const struct mmu_notifier_ops *ops;
 	struct mm_struct *mm;
+	unsigned int special;
+	unsigned int users;
+	unsigned long birth;
+	unsigned long death;
 	unsigned long start;
 	unsigned long last;
-	unsigned int users;
-	u16 events;
-	u8 release;
-	u8 put_idx;
+	unsigned int events;
+	unsigned int release;
+	struct mmu_notifier *self;
+	struct mmu_notifier *gone;
 };
 
 /**
@@ -299,27 +273,27 @@ struct mmu_interval_notifier_ops {
  * @ops: as given on insertion
  * @mm: as given on insertion; holds a reference (mmgrab()) while inserted
  * @invalidate_seq: the last invalidation that the owner acknowledged
- * @active: private; sections in flight that overlap the interval, and 1 for those
- *	that were when it was inserted
- * @pins: private; walkers inside @ops->invalidate
- * @birth: private; when it was inserted
- * @waiter: private; for the sections that were open then
+ * @birth: private; when it was inserted: younger than what was in flight then
+ * @cookie: private; of the grace period that ends what was in flight then
+ * @active: private; invalidations in flight that overlap the interval
+ * @pins: private; of those, the ones that are inside @ops->invalidate
+ * @dead: private; being removed: not to be called any more
+ * @settled: private; what was in flight at the insertion has ended
  */
 struct mmu_interval_notifier {
 	struct interval_tree_node interval_tree;
 	const struct mmu_interval_notifier_ops *ops;
 	struct mm_struct *mm;
 	unsigned long invalidate_seq;
-	unsigned int active;
-	atomic_t pins;
 	u64 birth;
-	struct section_waiter *waiter;
+	unsigned long cookie;
+	unsigned int active;
+	unsigned int pins;
+	bool dead;
+	bool settled;
 };
 
 #ifdef CONFIG_MMU_NOTIFIER
-
-/* Off while nobody in the system listens: then no hook looks at its mm. */
-DECLARE_STATIC_KEY_FALSE(mmu_notifier_key);
 
 #ifdef CONFIG_LOCKDEP
 extern struct lockdep_map __mmu_notifier_invalidate_range_start_map;
@@ -349,29 +323,20 @@ static inline void mmu_notifier_map_release(void)
 
 /* How long an mm stays ready for the next subscriber when the last has gone. */
 extern unsigned int mmu_notifier_linger_ms;
-/* For tests: the watchdog's patience, and the address in a callback that it named. */
-extern unsigned int mmu_notifier_watchdog_ms;
-extern unsigned long mmu_notifier_watchdog_found;
-
 /**
- * struct mmu_notifier_range - an invalidation section
- * @mm: whose entries change; NULL: nobody listens
+ * struct mmu_notifier_range - an invalidation
+ * @mm: whose entries change; NULL if it has no subscriber
  * @start: first byte, page-aligned
  * @end: exclusive
  * @flags: MMU_NOTIFIER_RANGE_*
  * @event: why
- * @owner: with MMU_NOTIFY_MIGRATE and MMU_NOTIFY_EXCLUSIVE: who asked for it,
- *	so that it can ignore what it does itself; otherwise NULL
- * @subscriptions: private; what counts the section, between start and end.  NULL:
- *	nobody is told; unset where @mm is NULL
- * @table: private; the list subscribers that the section is for
- * @limited: private; where to look for those of them that asked for a range
- * @hit: private; the interval that has counted it, or that there are several
- * @seq: private; with @hit: its number
- * @entered: private; the era of @subscriptions when the section began
- * @calls: private; what there is to do
+ * @owner: with MMU_NOTIFY_MIGRATE and MMU_NOTIFY_EXCLUSIVE, the driver that asked
+ *	for it, so that it can ignore what it does itself; otherwise NULL
+ * @gen: private; the generation of the invalidation: which subscribers are told
+ * @seq: private; its number among those that hit an interval, 0 if it hit none
+ * @idx: private; of the SRCU read section from start to end, -1 outside it
  *
- * Set up only while somebody listens; else @mm is NULL.
+ * While there is no subscriber only @mm is set up.
  */
 struct mmu_notifier_range {
 	struct mm_struct *mm;
@@ -381,25 +346,20 @@ struct mmu_notifier_range {
 	enum mmu_notifier_event event;
 	void *owner;
 
-	struct mmu_notifier_subscriptions *subscriptions;
-	struct sub_table *table;
-	struct limited *limited;
-	struct mmu_interval_notifier *hit;
+	unsigned long gen;
 	u64 seq;
-	u64 entered;
-	u8 calls;
+	int idx;
 };
 
 /*
- * In the low bits of mm->notifier_subscriptions: what somebody listens to, outside
- * sections.  All hooks of other kinds are left after one test.
+ * In the low bits of mm->notifier_subscriptions, so that a hook needs one load to see
+ * that it has nothing to do: is anything subscribed, does anything have an aging
+ * operation, does anything follow TLB flushes?
  */
-#define MMU_NOTIFIER_HEARS_CLEAR_FLUSH_YOUNG	BIT(0)
-#define MMU_NOTIFIER_HEARS_CLEAR_YOUNG		BIT(1)
-#define MMU_NOTIFIER_HEARS_TEST_YOUNG		BIT(2)
-#define MMU_NOTIFIER_HEARS_TLBS			BIT(3)
-#define MMU_NOTIFIER_HEARS_FORK			BIT(4)
-#define MMU_NOTIFIER_HEARS_MASK			(BIT(5) - 1)
+#define MMU_NOTIFIER_ACTIVE	BIT(0)
+#define MMU_NOTIFIER_AGES	BIT(1)
+#define MMU_NOTIFIER_TLBS	BIT(2)
+#define MMU_NOTIFIER_BITS	(BIT(3) - 1)
 
 int mmu_notifier_register(struct mmu_notifier *subscription,
 			  struct mm_struct *mm);
@@ -486,7 +446,6 @@ int __mmu_notifier_clear_flush_young(struct mm_struct *mm,
 int __mmu_notifier_clear_young(struct mm_struct *mm,
 			       unsigned long start, unsigned long end);
 int __mmu_notifier_test_young(struct mm_struct *mm, unsigned long address);
-void __mmu_notifier_age(struct mm_struct *mm, struct mmu_notifier_age *age);
 int __mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range);
 void __mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range);
 void __mmu_notifier_invalidate_page(struct mmu_notifier_range *range);
@@ -495,31 +454,40 @@ void __mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm,
 						   unsigned long end);
 int __mmu_notifier_fork(struct mm_struct *mm, struct mm_struct *child);
 
+static __always_inline bool mmu_notifier_has(struct mm_struct *mm,
+					     unsigned long bits)
+{
+	return unlikely((unsigned long)READ_ONCE(mm->notifier_subscriptions) &
+			bits);
+}
+
 /**
- * mm_has_notifiers - does anybody listen to this mm?
+ * mm_has_notifiers - does this mm have a subscriber?
  * @mm: the mm
  *
- * Return: false is stable only for who excludes registration: by mmap_lock,
- * a VMA's lock or a reverse-map lock.
+ * Return: a false result is stable only while the caller excludes registration: by
+ * mmap_lock, a VMA's lock or a reverse-map lock.
  */
 static inline int mm_has_notifiers(struct mm_struct *mm)
 {
-	return static_branch_unlikely(&mmu_notifier_key) &&
-	       unlikely(rcu_access_pointer(mm->notifier_subscriptions));
-}
-
-/* Does somebody listen to a hook outside sections?  MMU_NOTIFIER_HEARS_* */
-static __always_inline bool mmu_notifier_hears(struct mm_struct *mm,
-					       unsigned long hooks)
-{
-	return static_branch_unlikely(&mmu_notifier_key) &&
-	       unlikely((unsigned long)rcu_access_pointer(mm->notifier_subscriptions) &
-			hooks);
+	return mmu_notifier_has(mm, MMU_NOTIFIER_ACTIVE);
 }
 
 /**
- * mmu_notifier_range_blockable - may the callbacks for a section sleep?
- * @range: the section
+ * mmu_notifier_ages - does a secondary MMU take part in aging?
+ * @mm: the mm
+ *
+ * Return: true if a subscriber has an aging operation.  It may come or go at any
+ * time.
+ */
+static inline bool mmu_notifier_ages(struct mm_struct *mm)
+{
+	return mmu_notifier_has(mm, MMU_NOTIFIER_AGES);
+}
+
+/**
+ * mmu_notifier_range_blockable - may the callbacks for an invalidation sleep?
+ * @range: the invalidation
  *
  * Return: true if they may.
  */
@@ -538,29 +506,14 @@ __mmu_notifier_range_fill(struct mmu_notifier_range *range,
 	range->mm = mm;
 	range->start = start;
 	range->end = end;
-	range->flags = (flags & MMU_NOTIFIER_RANGE_FLAGS) |
-		       MMU_NOTIFIER_RANGE_BLOCKABLE;
+	range->flags = flags | MMU_NOTIFIER_RANGE_BLOCKABLE;
 	range->event = event;
 	range->owner = owner;
-	range->subscriptions = NULL;
-}
-
-/* Where @mm is at hand only behind the key: so that nobody loads it for nobody. */
-static __always_inline void
-__mmu_notifier_range_init(struct mmu_notifier_range *range,
-			  enum mmu_notifier_event event, unsigned int flags,
-			  struct mm_struct *mm, unsigned long start,
-			  unsigned long end, void *owner)
-{
-	/* Whoever comes after this waits for our lock. */
-	if (IS_ENABLED(CONFIG_DEBUG_MMU_NOTIFIER) ||
-	    unlikely(rcu_access_pointer(mm->notifier_subscriptions)))
-		__mmu_notifier_range_fill(range, event, flags, mm, start, end,
-					  owner);
+	range->idx = -1;
 }
 
 /**
- * mmu_notifier_range_init_none - no section yet
+ * mmu_notifier_range_init_none - no invalidation yet
  * @range: what mmu_notifier_range_init_late() may set up
  *
  * mmu_notifier_invalidate_range_end() does nothing for it.
@@ -572,8 +525,8 @@ mmu_notifier_range_init_none(struct mmu_notifier_range *range)
 }
 
 /**
- * mmu_notifier_range_init_owner - describe a section, on behalf of an owner
- * @range: the section to set up
+ * mmu_notifier_range_init_owner - describe an invalidation, on behalf of an owner
+ * @range: the invalidation to set up
  * @event: what will happen
  * @flags: 0, or MMU_NOTIFIER_RANGE_PAGE
  * @mm: whose entries
@@ -581,27 +534,25 @@ mmu_notifier_range_init_none(struct mmu_notifier_range *range)
  * @end: exclusive
  * @owner: see &struct mmu_notifier_range
  *
- * A macro, for that the arguments but @range are evaluated only if somebody in
- * the system listens: they must have no side effects.
- *
  * Context: as mmu_notifier_invalidate_range_start(), which has to follow: once
  * for each, and under the same lock.
  */
-#define mmu_notifier_range_init_owner(range, event, flags, mm, start, end,	\
-				      owner)					\
-do {										\
-	struct mmu_notifier_range *__range = (range);				\
-										\
-	mmu_notifier_range_init_none(__range);					\
-	if (IS_ENABLED(CONFIG_DEBUG_MMU_NOTIFIER) ||				\
-	    static_branch_unlikely(&mmu_notifier_key))				\
-		__mmu_notifier_range_init(__range, event, flags, mm, start,	\
-					  end, owner);				\
-} while (0)
+static __always_inline void
+mmu_notifier_range_init_owner(struct mmu_notifier_range *range,
+			      enum mmu_notifier_event event, unsigned int flags,
+			      struct mm_struct *mm, unsigned long start,
+			      unsigned long end, void *owner)
+{
+	range->mm = NULL;
+	/* A subscriber that comes after this waits for our lock. */
+	if (IS_ENABLED(CONFIG_DEBUG_MMU_NOTIFIER) || mm_has_notifiers(mm))
+		__mmu_notifier_range_fill(range, event, flags, mm, start, end,
+					  owner);
+}
 
 /**
- * mmu_notifier_range_init - describe a section
- * @range: the section to set up
+ * mmu_notifier_range_init - describe an invalidation
+ * @range: the invalidation to set up
  * @event: what will happen
  * @flags: 0, or MMU_NOTIFIER_RANGE_PAGE
  * @mm: whose entries
@@ -610,11 +561,17 @@ do {										\
  *
  * Context: see mmu_notifier_range_init_owner(), of which this is a case.
  */
-#define mmu_notifier_range_init(range, event, flags, mm, start, end)		\
-	mmu_notifier_range_init_owner(range, event, flags, mm, start, end, NULL)
+static __always_inline void
+mmu_notifier_range_init(struct mmu_notifier_range *range,
+			enum mmu_notifier_event event, unsigned int flags,
+			struct mm_struct *mm, unsigned long start,
+			unsigned long end)
+{
+	mmu_notifier_range_init_owner(range, event, flags, mm, start, end, NULL);
+}
 
 /**
- * mmu_notifier_range_init_late - describe a section, when something is found
+ * mmu_notifier_range_init_late - describe an invalidation, when something is found
  * @range: from mmu_notifier_range_init_none()
  * @event: what will happen
  * @mm: whose entries
@@ -622,11 +579,11 @@ do {										\
  * @end: exclusive
  * @owner: see &struct mmu_notifier_range
  *
- * For loops that open a section at the first entry that is there.
+ * For loops that start an invalidation at the first entry that is there.
  *
  * Context: as mmu_notifier_range_init_owner().
  * Return: true if mmu_notifier_invalidate_range_start() is to follow; false if it
- * has, or nobody listens.
+ * has, or if there is no subscriber.
  */
 static __always_inline bool
 mmu_notifier_range_init_late(struct mmu_notifier_range *range,
@@ -645,7 +602,7 @@ mmu_notifier_range_init_late(struct mmu_notifier_range *range,
 }
 
 /**
- * mmu_notifier_invalidate_range_start - open a section
+ * mmu_notifier_invalidate_range_start - start an invalidation
  * @range: set up by mmu_notifier_range_init()
  *
  * Context: may sleep.  mmap_lock, the VMA's lock or a reverse-map lock is
@@ -655,12 +612,11 @@ mmu_notifier_range_init_late(struct mmu_notifier_range *range,
 static __always_inline void
 mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
 {
-	/* No preemption point: nothing is to be paid for nobody. */
+	/* Not might_sleep(): no preemption point when there is no subscriber. */
 	__might_sleep(__FILE__, __LINE__);
 
-	/* Taken for everybody: a callback that allocates is found without one. */
+	/* Also without a subscriber: lockdep then finds callers that allocate here. */
 	mmu_notifier_map_acquire();
-	/* Set only with the key on, but for debugging.  The compiler often knows it. */
 	if (unlikely(range->mm))
 		__mmu_notifier_invalidate_range_start(range);
 	mmu_notifier_map_release();
@@ -668,12 +624,12 @@ mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
 }
 
 /**
- * mmu_notifier_invalidate_range_start_nonblock - open a section, or fail
+ * mmu_notifier_invalidate_range_start_nonblock - start an invalidation, or fail
  * @range: set up by mmu_notifier_range_init()
  *
  * Context: as mmu_notifier_invalidate_range_start(), but no callback sleeps.
  * Return: 0, or -EAGAIN if a subscriber would have had to sleep: then the
- * section is not open, and must not be ended.
+ * invalidation has not started, and must not be ended.
  */
 static __always_inline int __must_check
 mmu_notifier_invalidate_range_start_nonblock(struct mmu_notifier_range *range)
@@ -692,8 +648,8 @@ mmu_notifier_invalidate_range_start_nonblock(struct mmu_notifier_range *range)
 }
 
 /**
- * mmu_notifier_invalidate_range_end - close a section
- * @range: as it was when the section was opened, by the same task
+ * mmu_notifier_invalidate_range_end - end an invalidation
+ * @range: as it was at the start, by the same task
  *
  * Context: every entry of the range is as it shall be.  The CPU's TLBs may be
  * flushed, and the pages freed, later.
@@ -702,14 +658,13 @@ static inline void
 mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
 {
 	mmu_notifier_debug_end(range);
-	/* @subscriptions is set only with it. */
-	if (static_branch_unlikely(&mmu_notifier_key) && unlikely(range->mm))
+	if (unlikely(range->mm))
 		__mmu_notifier_invalidate_range_end(range);
 }
 
 /**
- * mmu_notifier_invalidate_page - the entry of a one-page section is cleared
- * @range: an open section; does nothing unless it has MMU_NOTIFIER_RANGE_PAGE
+ * mmu_notifier_invalidate_page - the entry of a one-page invalidation is cleared
+ * @range: started and not ended; does nothing unless it has MMU_NOTIFIER_RANGE_PAGE
  *
  * Context: under the page-table lock, after the entry was cleared (and
  * flushed, unless the flush is batched), before the next one is set.
@@ -718,8 +673,7 @@ static inline void
 mmu_notifier_invalidate_page(struct mmu_notifier_range *range)
 {
 	mmu_notifier_debug_page(range);
-	if (static_branch_unlikely(&mmu_notifier_key) &&
-	    unlikely(range->mm) && (range->flags & MMU_NOTIFIER_RANGE_PAGE))
+	if (unlikely(range->mm) && (range->flags & MMU_NOTIFIER_RANGE_PAGE))
 		__mmu_notifier_invalidate_page(range);
 }
 
@@ -748,7 +702,7 @@ static inline int mmu_notifier_clear_flush_young(struct mm_struct *mm,
 						 unsigned long start,
 						 unsigned long end)
 {
-	if (mmu_notifier_hears(mm, MMU_NOTIFIER_HEARS_CLEAR_FLUSH_YOUNG))
+	if (mmu_notifier_ages(mm))
 		return __mmu_notifier_clear_flush_young(mm, start, end);
 	return 0;
 }
@@ -766,7 +720,7 @@ static inline int mmu_notifier_clear_young(struct mm_struct *mm,
 					   unsigned long start,
 					   unsigned long end)
 {
-	if (mmu_notifier_hears(mm, MMU_NOTIFIER_HEARS_CLEAR_YOUNG))
+	if (mmu_notifier_ages(mm))
 		return __mmu_notifier_clear_young(mm, start, end);
 	return 0;
 }
@@ -782,45 +736,9 @@ static inline int mmu_notifier_clear_young(struct mm_struct *mm,
 static inline int mmu_notifier_test_young(struct mm_struct *mm,
 					  unsigned long address)
 {
-	if (mmu_notifier_hears(mm, MMU_NOTIFIER_HEARS_TEST_YOUNG))
+	if (mmu_notifier_ages(mm))
 		return __mmu_notifier_test_young(mm, address);
 	return 0;
-}
-
-/**
- * mmu_notifier_ages - is it worth to ask mmu_notifier_age()?
- * @mm: the mm
- *
- * Return: whether anybody listens to MMU_NOTIFIER_AGE_CLEAR.
- */
-static inline bool mmu_notifier_ages(struct mm_struct *mm)
-{
-	return mmu_notifier_hears(mm, MMU_NOTIFIER_HEARS_CLEAR_YOUNG);
-}
-
-static inline unsigned long
-mmu_notifier_age_hears(const struct mmu_notifier_age *age)
-{
-	return age->flags & MMU_NOTIFIER_AGE_CLEAR ?
-	       MMU_NOTIFIER_HEARS_CLEAR_YOUNG : MMU_NOTIFIER_HEARS_TEST_YOUNG;
-}
-
-/**
- * mmu_notifier_age - ask the secondary MMUs about many pages at once
- * @mm: the mm
- * @age: the question
- *
- * Sets those bits of @age->young that mmu_notifier_clear_young() or
- * mmu_notifier_test_young(), called for each page that @age->ask names, would return;
- * with MMU_NOTIFIER_AGE_BEST_EFFORT perhaps fewer.
- *
- * Context: atomic; under the page-table lock of all the pages.
- */
-static inline void mmu_notifier_age(struct mm_struct *mm,
-				    struct mmu_notifier_age *age)
-{
-	if (mmu_notifier_hears(mm, mmu_notifier_age_hears(age)))
-		__mmu_notifier_age(mm, age);
 }
 
 /**
@@ -837,14 +755,14 @@ mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm,
 					    unsigned long start,
 					    unsigned long end)
 {
-	if (mmu_notifier_hears(mm, MMU_NOTIFIER_HEARS_TLBS))
+	if (mmu_notifier_has(mm, MMU_NOTIFIER_TLBS))
 		__mmu_notifier_arch_invalidate_secondary_tlbs(mm, start, end);
 }
 
 /**
  * mmu_notifier_fork - an mm has been copied
  * @mm: the mm
- * @child: its copy; nobody runs in it yet
+ * @child: its copy; no task runs in it yet
  *
  * Context: may sleep.  mmap_lock of both held for writing, all VMAs and entries
  * copied.
@@ -853,20 +771,23 @@ mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm,
 static inline int mmu_notifier_fork(struct mm_struct *mm,
 				    struct mm_struct *child)
 {
-	if (mmu_notifier_hears(mm, MMU_NOTIFIER_HEARS_FORK))
+	if (mm_has_notifiers(mm))
 		return __mmu_notifier_fork(mm, child);
 	return 0;
 }
 
+void __mmu_notifier_subscriptions_destroy(struct mm_struct *mm);
+
 static inline void mmu_notifier_subscriptions_init(struct mm_struct *mm)
 {
-	RCU_INIT_POINTER(mm->notifier_subscriptions, NULL);
+	mm->notifier_subscriptions = NULL;
 }
 
-/* Each subscriber holds a reference to the mm, so none can be left. */
+/* From __mmdrop(). */
 static inline void mmu_notifier_subscriptions_destroy(struct mm_struct *mm)
 {
-	WARN_ON_ONCE(rcu_access_pointer(mm->notifier_subscriptions));
+	if (unlikely(mm->notifier_subscriptions))
+		__mmu_notifier_subscriptions_destroy(mm);
 }
 
 #else /* !CONFIG_MMU_NOTIFIER */
@@ -963,11 +884,6 @@ static inline int mmu_notifier_test_young(struct mm_struct *mm,
 static inline bool mmu_notifier_ages(struct mm_struct *mm)
 {
 	return false;
-}
-
-static inline void mmu_notifier_age(struct mm_struct *mm,
-				    struct mmu_notifier_age *age)
-{
 }
 
 static inline void

@@ -450,11 +450,6 @@ static void bench_ops(void)
 	add(fd, MNBENCH_YOUNG, 1, NULL, 0, 0);
 	op_age(fd);
 	close(fd);
-	fd = open_device();
-	phase = "age";
-	if (add(fd, MNBENCH_AGE, 1, NULL, 0, 0))
-		op_age(fd);
-	close(fd);
 
 	registration(10);
 	registration(1000);

@@ -103,23 +103,10 @@ static void bench_page(struct mmu_notifier *mn, const struct mmu_notifier_range 
 {
 }
 
-static void bench_age(struct mmu_notifier *mn, struct mm_struct *mm,
-		      struct mmu_notifier_age *age)
-{
-	atomic_inc(&calls);
-}
-
 static const struct mmu_notifier_ops page_ops = {
 	.invalidate_range_start = bench_start,
 	.invalidate_range_end = bench_end,
 	.invalidate_page = bench_page,
-};
-
-static const struct mmu_notifier_ops age_ops = {
-	.clear_flush_young = bench_clear_young,
-	.clear_young = bench_clear_young,
-	.test_young = bench_test_young,
-	.age = bench_age,
 };
 
 #endif
@@ -132,7 +119,6 @@ static const struct mmu_notifier_ops * const kinds[] = {
 #ifdef MMU_NOTIFIER_ALL_EVENTS
 	[MNBENCH_LIMITED] = &list_ops,
 	[MNBENCH_PAGE] = &page_ops,
-	[MNBENCH_AGE] = &age_ops,
 #endif
 };
 
