@@ -9,7 +9,6 @@
 #include <linux/slab.h>
 
 #include "mmu_notifier_core.h"
-#include "mmu_notifier_warnings.h"
 
 /* The shortest of some invalidations, in ns: where nobody is called. */
 static u64 invalidation_time(struct mm_struct *mm)

@@ -46,7 +46,7 @@ bool mmap_lock;
 bool held[INVALIDATIONS];	/* a lock of the mm */
 bool counted[INVALIDATIONS];
 bool flight[INVALIDATIONS];
-byte users;			/* who has not come to an end */
+byte users;			/* processes that have not ended */
 
 inline take() {
 	atomic { !lock -> lock = true }

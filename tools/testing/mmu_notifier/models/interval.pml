@@ -1,50 +1,51 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The collision-retry protocol of interval subscribers, as mm/mmu_notifier.c and
- * include/linux/mmu_notifier.h have it.  bin/check-models runs it: as it is, and
- * once for each line "BROKEN", with that name defined; each of these must fail.
+ * The collision-retry protocol of interval subscribers, as the core of MMU notifiers and
+ * include/linux/mmu_notifier.h have it.  bin/check-models runs the model: as it is, and once for
+ * each line "BROKEN", with that name defined; each of these must fail.
  *
- * One interval of one page.  Sections replace the page; the owner inserts the
- * interval, faults the page in, and removes the interval again, twice.
- * What must hold: the secondary MMU never maps a page that has been freed
- * (an assertion), an interval that is gone is not called (another), and
- * everybody gets to his end (no invalid end state).
+ * One interval of one page.  Invalidations replace the page; the owner inserts the
+ * interval, faults the page in, and removes the interval again, twice.  A second task of
+ * the owner's faults it in, too.  What must hold: the secondary MMU never maps a page that has
+ * been freed (an assertion), an interval that is gone is not called (another), and
+ * every process comes to its end (no invalid end state).
  *
- * Locks are atomic: under a lock nothing else is read or written here that
- * others could see half done.  What is read without one is a step of its own.  That
- * waiting by eras is right is subscriber.pml's business; here a waiter simply
- * has the sections that it waits for.
+ * An insertion waits for nothing.  It may have come after an invalidation looked, so
+ * the first mmu_interval_read_begin() waits once for a grace period that began after the
+ * insertion: the interval settles.  A grace period waits for the readers that were there
+ * at its beginning; see list.pml.
  *
- * BROKEN SEQ_STEP: a section does not take a new sequence number
+ * Locks are atomic: under a lock nothing else is read or written here that others
+ * could see half done.  What is read without one is a step of its own.
+ *
+ * BROKEN SEQ_STEP: an invalidation does not take a new sequence number
  * BROKEN SET_SEQ: invalidate() does not call mmu_interval_set_seq()
  * BROKEN RETRY: the owner maps without mmu_interval_read_retry()
  * BROKEN RETRY_UNLOCKED: it asks before it takes the lock of invalidate()
- * BROKEN READ_BEGIN: mmu_interval_read_begin() does not wait
- * BROKEN BARRIER: the hull is read before the section is counted
- * BROKEN WAITER: an insertion does not count the sections in flight
- * BROKEN WAITER_GONE: a removal leaves its waiter behind
- * BROKEN BIRTH: an end takes back from intervals that are younger than its section
- * BROKEN INSERT_SEQ: an insertion takes the number of the section to come
- * BROKEN CHANGED: an end goes by what its start has hit, though the tree has changed
+ * BROKEN READ_BEGIN: mmu_interval_read_begin() does not wait for those that are active
+ * BROKEN BARRIER: the bounds of all intervals are read before there is a reader
+ * BROKEN SETTLE: the first read_begin does not wait for a grace period
+ * BROKEN SETTLED_EARLY: it says that it has before it has
+ * BROKEN SETTLED_KEPT: an interval that is inserted again is still settled
+ * BROKEN COOKIE_EARLY: the grace period began before the insertion
+ * BROKEN BIRTH: an end takes back from intervals that are younger than its invalidation
+ * BROKEN INSERT_SEQ: an insertion takes the number of the invalidation to come
  * BROKEN END_AFTER_FAIL: a refused start leaves the interval active, when the
  *	one that refused is another subscriber
  * BROKEN PINS: remove does not wait for invalidate() to return
  */
-#define SECTIONS 3
+#define INVALIDATIONS 2
 
 /* The CPU's page table and the secondary one: a page, 0 is none. */
 byte cpu = 1;
 byte secondary;
-bool freed[SECTIONS + 2];
+bool freed[INVALIDATIONS + 2];
 
 /* struct mmu_notifier_subscriptions */
-bool hull;			/* it covers the page */
+bool bounds;			/* of all intervals: they cover the page */
 byte seq;
-byte changed;
-bool inside[SECTIONS];		/* counted */
-/* struct section_waiter, one for each insertion, and whom it waits for. */
-bool waiter[2];
-bool waits[6];
+byte inside;			/* bit n: invalidation n is an SRCU reader */
+byte grace;			/* the readers that the insertion's grace period waits for */
 
 /* struct mmu_interval_notifier */
 bool linked;
@@ -53,63 +54,38 @@ byte pins;
 bool dead;
 byte birth;
 byte invalidate_seq;
+bool settled;
 
 bool owner;			/* the lock that invalidate() takes */
+bool second_done = true;	/* the second task needs the interval no more */
+bool second_go;
 
-/* The interval is gone for who did not count it: -1 must not come. */
-inline less() {
-	assert(nr_active > 0);
-	nr_active--
-}
+#define bit_of(n)	(1 << (n))
 
 inline itree_end() {
 	atomic {
 		if
-#ifdef CHANGED
-		:: true -> if :: nr_active > 0 -> nr_active-- :: else fi
-#else
-		:: changed < mine -> less()
-#endif
 #ifdef BIRTH
-		:: changed >= mine && linked ->
-			if :: nr_active > 0 -> nr_active-- :: else fi
+		:: linked -> if :: nr_active > 0 -> nr_active-- :: else fi
 #else
-		:: changed >= mine && linked && birth < mine -> less()
+		:: linked && birth < mine -> assert(nr_active > 0); nr_active--
 #endif
 		:: else
 		fi
 	}
 }
 
-#define of(w, section)	waits[3 * (w) + (section)]
-
-inline leave_waiter(w) {
-	atomic {
-		if
-		:: of(w, me) ->
-			of(w, me) = false;
-			if
-			:: waiter[w] && !of(w, 0) && !of(w, 1) && !of(w, 2) ->
-				waiter[w] = false;
-				less()
-			:: else
-			fi
-		:: else
-		fi
-	}
-}
-
-proctype section(byte me)
+proctype invalidation(byte me)
 {
 	byte mine, old;
 	bool hit, called, ok = true, seen;
 
 #ifdef BARRIER
-	seen = hull;
-	inside[me] = true;
+	seen = bounds;
+	inside = inside | bit_of(me);
 #else
-	inside[me] = true;
-	seen = hull;
+	inside = inside | bit_of(me);
+	seen = bounds;
 #endif
 	if
 	:: seen ->
@@ -147,7 +123,7 @@ proctype section(byte me)
 		fi
 	:: else
 	fi;
-	/* Another subscriber may refuse, too: whoever is on the list. */
+	/* Another subscriber may refuse, too: one on the list. */
 	if
 	:: ok
 	:: ok -> ok = false;
@@ -169,26 +145,86 @@ proctype section(byte me)
 	:: hit -> itree_end()
 	:: else
 	fi;
-	/* subscriptions_exit(), and what it does for waiters */
-	inside[me] = false;
-	leave_waiter(0);
-	leave_waiter(1)
+	atomic {
+		inside = inside & ~bit_of(me);
+		grace = grace & ~bit_of(me);
+		mine = 0;
+		old = 0;
+		hit = false;
+		called = false;
+		ok = false;
+		seen = false
+	}
+}
+
+/* mmu_interval_read_begin(), the lookup, and the mapping if nothing came between. */
+inline fault_in() {
+	if
+	:: settled
+	:: else ->
+#ifdef SETTLED_EARLY
+		settled = true;
+		(grace == 0)
+#elif defined(SETTLE)
+		settled = true
+#else
+		(grace == 0);
+		settled = true
+#endif
+	fi;
+#ifdef READ_BEGIN
+	s = invalidate_seq;
+#else
+	atomic { (nr_active == 0); s = invalidate_seq };
+#endif
+	page = cpu;
+#ifdef RETRY_UNLOCKED
+	retry = invalidate_seq != s;
+	atomic { !owner -> owner = true };
+#else
+	atomic { !owner -> owner = true };
+	retry = invalidate_seq != s;
+#endif
+#ifdef RETRY
+	retry = false;
+#endif
+	if
+	:: retry
+	:: else ->
+		secondary = page;
+		assert(!freed[page]);
+		mapped = true
+	fi;
+	owner = false;
+	atomic { s = 0; page = 0; retry = false }
+}
+
+proctype second()
+{
+	byte s, page;
+	bool retry, mapped;
+
+	second_go;
+	fault_in();
+	second_done = true
 }
 
 proctype subscriber()
 {
-	byte i, rounds, s, page;
+	byte rounds, s, page;
 	bool retry, mapped;
 
 	do
 	:: rounds == 2 -> break
 	:: else ->
 		rounds++;
-		/* interval_link() */
+		/* mmu_interval_notifier_insert() */
+#ifdef COOKIE_EARLY
+		grace = inside;
+#endif
 		atomic {
 			seq++;
 			birth = seq;
-			changed = seq;
 #ifdef INSERT_SEQ
 			invalidate_seq = seq + 1;
 #else
@@ -197,60 +233,30 @@ proctype subscriber()
 			pins = 0;
 			dead = false;
 			linked = true;
-			hull = true;
+			bounds = true;
 			nr_active = 0;
-			i = 0;
-			do
-			:: i < SECTIONS ->
-				of(rounds - 1, i) = inside[i];
-#ifndef WAITER
-				if
-				:: inside[i] -> waiter[rounds - 1] = true; nr_active = 1
-				:: else
-				fi;
+#ifndef SETTLED_KEPT
+			settled = false
 #endif
-				i++
-			:: else -> break
-			od
 		}
+#ifndef COOKIE_EARLY
+		grace = inside;
+#endif
+		second_go = true;
 
 		do
 		:: mapped -> break
 		/* It may be removed before anything is mapped. */
 		:: !mapped && rounds == 1 -> break
-		:: !mapped ->
-			/* mmu_interval_read_begin() */
-#ifdef READ_BEGIN
-			s = invalidate_seq;
-#else
-			atomic { (nr_active == 0); s = invalidate_seq };
-#endif
-			page = cpu;
-#ifdef RETRY_UNLOCKED
-			retry = invalidate_seq != s;
-			atomic { !owner -> owner = true };
-#else
-			atomic { !owner -> owner = true };
-			retry = invalidate_seq != s;
-#endif
-#ifdef RETRY
-			retry = false;
-#endif
-			if
-			:: retry
-			:: else ->
-				secondary = page;
-				assert(!freed[page]);
-				mapped = true
-			fi;
-			owner = false
+		:: !mapped -> fault_in()
 		od;
 		mapped = false;
 
 		/*
-		 * mmu_interval_notifier_remove(), from the beginning of which
-		 * nobody need tell: what is mapped goes first.
+		 * mmu_interval_notifier_remove(): its owner uses it no more.  From here
+		 * on an invalidation need not call it, so what is mapped goes first.
 		 */
+		second_done;
 		atomic { !owner -> secondary = 0 };
 		dead = true;
 #ifndef PINS
@@ -258,17 +264,13 @@ proctype subscriber()
 #endif
 		atomic {
 			linked = false;
-			/* Somebody else's may keep the hull as wide as it is. */
+			/* Another interval may keep the bounds as wide as they are. */
 			if
-			:: hull = false
+			:: bounds = false
 			:: skip
 			fi;
 			seq++;
-			changed = seq;
-			nr_active = 0;
-#ifndef WAITER_GONE
-			waiter[rounds - 1] = false
-#endif
+			nr_active = 0
 		}
 	od
 }
@@ -278,12 +280,16 @@ init {
 
 	atomic {
 		if
-		:: hull = true
+		:: bounds = true
+		:: skip
+		fi;
+		if
+		:: second_done = false; run second()
 		:: skip
 		fi;
 		run subscriber();
 		do
-		:: i < SECTIONS -> run section(i); i++
+		:: i < INVALIDATIONS -> run invalidation(i); i++
 		:: else -> break
 		od
 	}
