@@ -95,7 +95,7 @@ struct core_interval {
 	struct mmu_interval_notifier mni;
 	struct mm_struct *mm;
 	unsigned long start, length;
-	spinlock_t lock;
+	spinlock_t lock;		/* held by invalidate(), for @seq */
 	unsigned long seq;		/* from core_read_begin() */
 	atomic_t calls;
 	atomic_t releases;
