@@ -10,7 +10,7 @@
 
 #include "mmu_notifier_core.h"
 
-/* The shortest of some invalidations, in ns: where nobody is called. */
+/* The shortest of 50 invalidations that call no subscriber, in ns. */
 static u64 invalidation_time(struct mm_struct *mm)
 {
 	struct mmu_notifier_range range;
@@ -27,7 +27,7 @@ static u64 invalidation_time(struct mm_struct *mm)
 	return best;
 }
 
-/* The same of aging, which can come under a page-table lock. */
+/* The same for aging, which can come under a page-table lock. */
 static u64 aging_time(struct mm_struct *mm)
 {
 	u64 then, best = U64_MAX;

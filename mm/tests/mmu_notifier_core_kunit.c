@@ -317,7 +317,7 @@ static struct kunit_suite register_suite = {
 };
 
 /*
- * Birth and death: an invalidation is told to those who were there when it began.
+ * Birth and death: an invalidation is told to the subscribers that were there when it began.
  */
 
 /*
@@ -459,7 +459,7 @@ static int goes_when_refused(void *sub)
 	return core_unregister(sub);
 }
 
-/* Nobody may sleep here: look until the other thread waits, or for half a second. */
+/* A callback of a non-blocking start: poll until the other thread waits, at most half a second. */
 static void until_other_waits(struct core_sub *sub)
 {
 	u64 end = ktime_get_ns() + 500 * NSEC_PER_MSEC;
@@ -557,7 +557,7 @@ static int exit_first(void *data)
  *				returns
  *	end
  *
- * Nobody hears the end of an invalidation, so exit need not wait for it.
+ * No interval hears the end of an invalidation, so exit need not wait for it.
  */
 static void exit_of_intervals_waits_for_nothing(struct kunit *test)
 {
@@ -601,8 +601,8 @@ static void exit_between_start_and_end(struct kunit *test)
 }
 
 /*
- * Exit takes mmap_lock, which no other callback may do.  Lockdep cannot know that nobody else
- * can have that of a dead mm, so it does not look here.
+ * Exit takes mmap_lock, which a callback may not take.  No other task can hold the mmap_lock of a
+ * dead mm, but lockdep cannot know that: it is off in here.
  */
 static void put_mm(struct mm_struct *mm)
 {

@@ -39,7 +39,7 @@ static const struct seq_case {
 	  .owned = true },
 	/* Nothing happened, so there is nothing to acknowledge. */
 	{ "refused", .forget = true, .refuse = true, .event = MMU_NOTIFY_CLEAR },
-	/* Nobody looks anything up in a dead mm. */
+	/* No lookup in a dead mm can succeed. */
 	{ "release", .forget = true, .exit = true },
 };
 

@@ -4,11 +4,11 @@
  * threads invalidate and a third one ages, and perhaps the mm dies.
  *
  * Three things are checked.  A subscriber that saw a start sees its end, once, before its
- * owner may free it.  Nobody is called before registration or after the end of it.  In the
+ * owner may free it.  No callback comes before registration or after its end.  In the
  * middle of an invalidation no subscriber maps a page of the range.
  *
  * mmu_notifier_core_stress_kunit.seed=N on the command line repeats what the threads ask
- * for, though not who comes first.
+ * for, but not the order in which they run.
  */
 #include <linux/bits.h>
 #include <linux/delay.h>
@@ -243,7 +243,7 @@ static const struct mmu_interval_notifier_ops interval_ops = {
 };
 
 /*
- * Those who come and go.
+ * Threads that come and go.
  */
 
 static void set_live(struct party *p, bool live)
@@ -360,7 +360,7 @@ static void go(struct comer *c, struct mmu_notifier *got)
 		mmu_notifier_put(got);
 		break;
 	case INSERTS:
-		/* From here on nobody need tell, so what is mapped goes first. */
+		/* An invalidation need not call it from here on: unmap first. */
 		spin_lock(&c->s->lock);
 		c->party.mapped = 0;
 		spin_unlock(&c->s->lock);
@@ -382,7 +382,7 @@ static int comes_and_goes(void *data)
 		if (!mmget_not_zero(s->mm))
 			break;
 		ret = come(c, &got);
-		/* This can be the last one, so that exit meets who stays. */
+		/* This can be the last reference: exit then meets subscribers. */
 		mmput(s->mm);
 		if (ret)
 			break;
@@ -395,7 +395,7 @@ static int comes_and_goes(void *data)
 }
 
 /*
- * Those who invalidate and age.
+ * Threads that invalidate and age.
  */
 
 static bool invalidate(struct invalidator *inv, struct mmu_notifier_range *range,

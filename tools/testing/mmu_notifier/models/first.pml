@@ -21,7 +21,7 @@
  * BROKEN READY: the interval does not ask whether the mm is ready
  * BROKEN KILLED: a pass that a signal ended makes the mm ready
  * BROKEN UNLOCKED: an invalidation looks at the bit before it takes its lock
- * BROKEN INIT: it leaves ->subscriptions alone where nobody listens
+ * BROKEN INIT: it leaves ->subscriptions alone where there is no subscriber
  * BROKEN END_BIT: an end goes by the bit
  * BROKEN IDLE_USERS: the worker does not ask whether somebody listens
  * BROKEN IDLE_READY: it leaves the mm ready

@@ -160,7 +160,7 @@ proctype invalidation(byte me)
 #endif
 		list_end(me, NIL)
 	fi;
-	/* Whoever saw the start has seen the end. */
+	/* Each subscriber that saw the start has seen the end. */
 	assert(!told[me]);
 	leave(me);
 	who = 0;
