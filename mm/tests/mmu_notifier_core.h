@@ -125,8 +125,8 @@ int core_start_nonblock(struct mmu_notifier_range *range, struct mm_struct *mm,
 int core_invalidate(void *mm);
 
 /* Count what this task allocates between the two. */
-void core_count_allocs(struct kunit *test);
-int core_counted_allocs(struct kunit *test);
+void core_count_allocs(void);
+int core_counted_allocs(void);
 
 /* What is printed from now on. */
 void core_text_begin(struct kmsg_dump_iter *iter);

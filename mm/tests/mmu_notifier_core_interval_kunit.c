@@ -50,6 +50,19 @@ static int on_clear_young(struct mmu_notifier *mn, struct mm_struct *mm,
 
 static const struct mmu_notifier_ops young_ops = { .clear_young = on_clear_young };
 
+static int insert_and_remove_often(void *in)
+{
+	int i, ret = 0;
+
+	for (i = 0; i < 10000 && !ret; i++) {
+		ret = core_insert(in);
+		if (!ret)
+			core_remove(in);
+		cond_resched();
+	}
+	return ret;
+}
+
 /*
  *	one invalidation	interval		other invalidations
  *
@@ -66,7 +79,6 @@ static void pairs_inside_leave_nothing(struct kunit *test)
 	static struct mmu_notifier young;
 	u64 invalidates, ages;
 	struct mmu_notifier_range range;
-	int i, ret = 0;
 
 	young = (struct mmu_notifier) { .ops = &young_ops };
 	core_interval_init(&in, c->mm[0], 0, 2);
@@ -77,13 +89,7 @@ static void pairs_inside_leave_nothing(struct kunit *test)
 	core_start(&range, c->mm[0], 0, 2);
 	invalidates = invalidation_time(c->mm[0]);
 	ages = aging_time(c->mm[0]);
-	for (i = 0; i < 10000 && !ret; i++) {
-		ret = core_insert(&in);
-		if (!ret)
-			core_remove(&in);
-		cond_resched();
-	}
-	KUNIT_EXPECT_EQ(test, ret, 0);
+	KUNIT_EXPECT_EQ(test, core_run(test, insert_and_remove_often, &in, 0), 0);
 	KUNIT_EXPECT_LT(test, invalidation_time(c->mm[0]),
 			10 * invalidates + 50 * NSEC_PER_USEC);
 	KUNIT_EXPECT_LT(test, aging_time(c->mm[0]), 10 * ages + 50 * NSEC_PER_USEC);
@@ -91,6 +97,36 @@ static void pairs_inside_leave_nothing(struct kunit *test)
 
 	mmu_notifier_unregister(&young, c->mm[0]);
 	core_run(test, core_remove, &bystander, 0);
+}
+
+static int nr_allocs;
+
+static int insert_counted(void *in)
+{
+	int ret;
+
+	core_count_allocs();
+	ret = core_insert(in);
+	nr_allocs = core_counted_allocs();
+	return ret;
+}
+
+static int insert_locked_counted(void *in)
+{
+	int ret;
+
+	core_count_allocs();
+	ret = core_insert_locked(in);
+	nr_allocs = core_counted_allocs();
+	return ret;
+}
+
+static int remove_counted(void *in)
+{
+	core_count_allocs();
+	core_remove(in);
+	nr_allocs = core_counted_allocs();
+	return 0;
 }
 
 /* Where a list subscriber or another interval listens, in flight or not. */
@@ -112,16 +148,14 @@ static void insert_allocates_nothing(struct kunit *test)
 			       core_run(test, core_insert, &other, 0));
 		if (in_flight)
 			core_start(&range, c->mm[0], 0, 2);
-		core_count_allocs(test);
-		KUNIT_EXPECT_EQ(test, 0, locked ? core_insert_locked(&in) :
-			       core_insert(&in));
-		KUNIT_EXPECT_EQ_MSG(test, core_counted_allocs(test), 0,
+		KUNIT_EXPECT_EQ(test, 0, core_run(test, locked ? insert_locked_counted :
+						  insert_counted, &in, 0));
+		KUNIT_EXPECT_EQ_MSG(test, nr_allocs, 0,
 				    "%s, %s, beside %s", in_flight ? "in flight" : "quiet",
 				    locked ? "locked" : "unlocked",
 				    list ? "a list subscriber" : "an interval");
-		core_count_allocs(test);
-		core_remove(&in);
-		KUNIT_EXPECT_EQ(test, core_counted_allocs(test), 0);
+		core_run(test, remove_counted, &in, 0);
+		KUNIT_EXPECT_EQ(test, nr_allocs, 0);
 		if (in_flight)
 			mmu_notifier_invalidate_range_end(&range);
 		core_run(test, list ? core_unregister : core_remove,

@@ -212,9 +212,9 @@ static void unregister_allocates_nothing(struct kunit *test)
 		KUNIT_ASSERT_EQ(test, core_run(test, core_register, &subs[i], 0), 0);
 	}
 	for (i = 0; i < 2; i++) {
-		core_count_allocs(test);
+		core_count_allocs();
 		core_unregister(&subs[i]);
-		KUNIT_EXPECT_EQ(test, core_counted_allocs(test), 0);
+		KUNIT_EXPECT_EQ(test, core_counted_allocs(), 0);
 	}
 }
 
