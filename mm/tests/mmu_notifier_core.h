@@ -14,7 +14,7 @@
 #include <linux/mmu_notifier.h>
 
 /* No step of a case takes this long: it only ends a hang. */
-#define CORE_HANGS		(10 * HZ)
+#define CORE_HANGS		(20 * HZ)
 /* A job that has not finished after this time is waiting. */
 #define CORE_WAITS_MS		30
 
