@@ -41,7 +41,7 @@ static void emm_call(struct emm_notifier *e, struct mm_struct *mm,
 
 static void emm_on_release(struct mmu_notifier *mn, struct mm_struct *mm)
 {
-	emm_call(emm_of(mn), mm, emm_release, 0, mm->task_size);
+	emm_call(emm_of(mn), mm, emm_release, 0, ULONG_MAX);
 }
 
 static int emm_on_start(struct mmu_notifier *mn,

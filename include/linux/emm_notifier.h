@@ -55,7 +55,7 @@ enum emm_operation {
 /**
  * struct emm_notifier - a subscriber with one callback
  * @callback: set before emm_register_notifier().  @start is the first byte, @end is
- *	exclusive; for emm_release they are the whole mm.  Returns 0, other than for
+ *	exclusive; for emm_release they are 0 and ULONG_MAX.  Returns 0, other than for
  *	emm_referenced.  It may run in reclaim: it takes no mmap_lock and does not
  *	wait for memory, nor for emm_register_notifier() and emm_unregister_notifier()
  * @never_sleeps: set before emm_register_notifier() if no start or end sleeps, nor

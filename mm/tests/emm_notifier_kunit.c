@@ -95,7 +95,7 @@ static int party_callback(struct emm_notifier *e, struct mm_struct *mm,
 
 	wrong_if(p, mm != c->mm, "another mm");
 	if (op == emm_release)
-		wrong_if(p, start || end != mm->task_size, "released in part");
+		wrong_if(p, start || end != ULONG_MAX, "released in part");
 	else
 		wrong_if(p, start != START || end != END, "another range");
 
