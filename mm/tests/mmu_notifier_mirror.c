@@ -22,7 +22,7 @@
  *			it, without mmap_lock
  *	page-table lock	of an entry that is compared
  *	mirror_lock	every spte of every mirror, all_mirrors, live_pfns,
- *			section counts and stats.  Interrupts off: pages are
+ *			section counts, stats and log.  Interrupts off: pages are
  *			freed anywhere.  Memory is touched under it, as hardware
  *			does not use an entry any more once a shootdown is over
  */
@@ -96,6 +96,7 @@
  * @fork_error: with which the next fork() is to fail; under mirror_lock
  * @child: subscribed to a child, if it has an mm
  * @stats: for the user
+ * @log: for the user; under mirror_lock
  * @job: what the threads shall do
  * @threads: running, or done and not yet waited for
  * @nr_threads: how many
@@ -123,6 +124,7 @@ struct mirror {
 	u32 fork_error;
 	struct mmu_notifier child;
 	struct mirror_stats stats;
+	struct mirror_log log;
 	struct mirror_threads job;
 	struct task_struct *threads[MAX_THREADS];
 	unsigned int nr_threads;
@@ -512,12 +514,42 @@ void __mmu_notifier_mirror_free(struct page *page, unsigned int order)
  * Notifications.
  */
 
+/* For tests that say what a subscriber may be told at most. */
+static void record(struct mirror *m, enum mirror_call call, unsigned long start,
+		   unsigned long end, unsigned int event)
+{
+	struct mirror_log *log = &m->log;
+
+	lockdep_assert_held(&mirror_lock);
+	if (log->nr == MIRROR_RECORDS) {
+		log->lost++;
+		return;
+	}
+	log->record[log->nr++] = (struct mirror_record) {
+		.start = start,
+		.end = end,
+		.call = call,
+		.event = event,
+	};
+}
+
+static void record_range(struct mirror *m, enum mirror_call call,
+			 const struct mmu_notifier_range *range)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&mirror_lock, flags);
+	record(m, call, range->start, range->end, range->event);
+	spin_unlock_irqrestore(&mirror_lock, flags);
+}
+
 static int mirror_start(struct mmu_notifier *mn,
 			const struct mmu_notifier_range *range)
 {
 	struct mirror *m = container_of(mn, struct mirror, mn);
 	unsigned long first, last, flags;
 
+	record_range(m, MIRROR_STARTS, range);
 	if (!clip(m, range->start, range->end, &first, &last))
 		return 0;
 	spin_lock_irqsave(&mirror_lock, flags);
@@ -539,6 +571,7 @@ static void mirror_end(struct mmu_notifier *mn,
 	unsigned long first, last, flags;
 	bool unbalanced;
 
+	record_range(m, MIRROR_ENDS, range);
 	if (!clip(m, range->start, range->end, &first, &last))
 		return;
 	check_range(m, first, last, "at an end");
@@ -561,6 +594,7 @@ static void mirror_page(struct mmu_notifier *mn,
 	struct mirror *m = container_of(mn, struct mirror, mn);
 	unsigned long first, last, flags;
 
+	record_range(m, MIRROR_ONE_PAGE, range);
 	if (!clip(m, range->start, range->end, &first, &last))
 		return;
 	spin_lock_irqsave(&mirror_lock, flags);
@@ -637,19 +671,24 @@ static void mirror_tlbs(struct mmu_notifier *mn, struct mm_struct *mm,
 	struct mirror *m = container_of(mn, struct mirror, mn);
 	unsigned long first, last, i, huge_last, flags;
 	bool inside = clip(m, start & PAGE_MASK, end, &first, &last);
+	bool flushed = inside;
 
+	spin_lock_irqsave(&mirror_lock, flags);
+	record(m, MIRROR_FLUSHES, start, end, 0);
 	/* By one address of a huge page all of it is flushed, as on the CPU. */
 	end = end > PMD_MASK ? end : ALIGN(end, PMD_SIZE);
 	if (!clip(m, start & PMD_MASK, end, &i, &huge_last))
-		return;
-	spin_lock_irqsave(&mirror_lock, flags);
-	m->stats.flushes += inside;
+		goto out;
 	m->seq++;
 	for (i = next_live(m, i, huge_last); i < huge_last;
 	     i = next_live(m, i + 1, huge_last))
 		if ((inside && i >= first && i < last) ||
-		    (m->spte[i] & SPTE_HUGE))
+		    (m->spte[i] & SPTE_HUGE)) {
 			drop_range(m, i, i + 1);
+			flushed = true;
+		}
+	m->stats.flushes += flushed;
+out:
 	spin_unlock_irqrestore(&mirror_lock, flags);
 }
 
@@ -662,6 +701,7 @@ static bool mirror_invalidate(struct mmu_interval_notifier *mni,
 
 	spin_lock_irqsave(&mirror_lock, flags);
 	mmu_interval_set_seq(mni, cur_seq);
+	record(m, MIRROR_STARTS, range->start, range->end, range->event);
 	if (clip(m, range->start, range->end, &first, &last)) {
 		if (range->event == MMU_NOTIFY_RELEASE) {
 			m->stats.releases++;
@@ -1116,8 +1156,8 @@ static long mirror_do_attach(struct mirror *m, struct mirror_attach __user *arg)
 		return -EFAULT;
 	if (a.flavour >= MIRROR_FLAVOURS || a.start >= a.end ||
 	    a.flags & ~(MIRROR_FORK | MIRROR_FORK_COW | MIRROR_FORK_CHILD |
-			MIRROR_FORK_STILL) ||
-	    (a.flags && !(a.flags & MIRROR_FORK)) ||
+			MIRROR_FORK_STILL | MIRROR_LIMITED) ||
+	    (a.flags & ~MIRROR_LIMITED && !(a.flags & MIRROR_FORK)) ||
 	    (a.flags && a.flavour == MIRROR_INTERVAL) ||
 	    !PAGE_ALIGNED(a.start) || !PAGE_ALIGNED(a.end) ||
 	    a.end > TASK_SIZE || a.end - a.start > MAX_RANGE)
@@ -1135,10 +1175,12 @@ static long mirror_do_attach(struct mirror *m, struct mirror_attach __user *arg)
 	m->mm = current->mm;
 	m->dead = false;
 	m->sections = 0;
-	m->fork_flags = a.flags;
+	m->fork_flags = a.flags & ~MIRROR_LIMITED;
 	m->fork_error = 0;
 	memset(&m->child, 0, sizeof(m->child));
 	memset(&m->stats, 0, sizeof(m->stats));
+	m->log.nr = 0;
+	m->log.lost = 0;
 	static_branch_inc(&mmu_notifier_mirrors);
 	spin_lock_irqsave(&mirror_lock, flags);
 	list_add(&m->all, &all_mirrors);
@@ -1155,7 +1197,12 @@ static long mirror_do_attach(struct mirror *m, struct mirror_attach __user *arg)
 		if (a.flags & MIRROR_FORK)
 			m->ops.fork = mirror_fork;
 		m->mn.ops = &m->ops;
-		ret = mmu_notifier_register(&m->mn, m->mm);
+		if (a.flags & MIRROR_LIMITED)
+			ret = mmu_notifier_register_range(&m->mn, m->mm, a.start,
+							  a.end - 1,
+							  MMU_NOTIFIER_ALL_EVENTS);
+		else
+			ret = mmu_notifier_register(&m->mn, m->mm);
 	}
 	if (!ret) {
 		m->attached = true;
@@ -1320,6 +1367,27 @@ static long mirror_do_stats(struct mirror *m, struct mirror_stats __user *arg)
 	return copy_to_user(arg, &stats, sizeof(stats)) ? -EFAULT : 0;
 }
 
+static long mirror_do_log(struct mirror *m, struct mirror_log __user *arg)
+{
+	struct mirror_log *log = kvmalloc(sizeof(*log), GFP_KERNEL);
+	unsigned long flags;
+	size_t len;
+	long ret = 0;
+
+	if (!log)
+		return -ENOMEM;
+	spin_lock_irqsave(&mirror_lock, flags);
+	len = offsetof(struct mirror_log, record[m->log.nr]);
+	memcpy(log, &m->log, len);
+	m->log.nr = 0;
+	m->log.lost = 0;
+	spin_unlock_irqrestore(&mirror_lock, flags);
+	if (copy_to_user(arg, log, len))
+		ret = -EFAULT;
+	kvfree(log);
+	return ret;
+}
+
 /* Under the mutex. */
 static long mirror_command(struct mirror *m, unsigned int cmd, void __user *arg)
 {
@@ -1355,6 +1423,8 @@ static long mirror_command(struct mirror *m, unsigned int cmd, void __user *arg)
 		return mirror_do_fork_error(m, arg);
 	case MIRROR_STATS:
 		return mirror_do_stats(m, arg);
+	case MIRROR_LOG:
+		return mirror_do_log(m, arg);
 	}
 	return -ENOTTY;
 }
@@ -1374,7 +1444,7 @@ static long mirror_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 static int mirror_open(struct inode *inode, struct file *file)
 {
-	struct mirror *m = kzalloc(sizeof(*m), GFP_KERNEL);
+	struct mirror *m = kvzalloc(sizeof(*m), GFP_KERNEL);
 
 	if (!m)
 		return -ENOMEM;
@@ -1390,7 +1460,7 @@ static int mirror_close(struct inode *inode, struct file *file)
 
 	if (m->attached)
 		mirror_do_detach(m);
-	kfree(m);
+	kvfree(m);
 	return 0;
 }
 

@@ -31,13 +31,16 @@ enum mirror_flavour {
 #define MIRROR_FORK_CHILD	4
 /* Before all that, look for a while whether what is write-protected is written to. */
 #define MIRROR_FORK_STILL	8
+/* Subscribe to the range alone. */
+#define MIRROR_LIMITED		16
 
 /**
  * struct mirror_attach - mirror [@start, @end) of the caller's mm
  * @start: first byte, page-aligned
  * @end: exclusive, page-aligned
  * @flavour: enum mirror_flavour
- * @flags: MIRROR_FORK*, the others with the first; not for an interval
+ * @flags: MIRROR_LIMITED, and MIRROR_FORK*, the others with the first; not for an
+ *	interval
  */
 struct mirror_attach {
 	__u64 start;
@@ -136,6 +139,37 @@ struct mirror_stats {
 	__u64 child_releases;
 };
 
+/* What a subscriber can be called for. */
+enum mirror_call { MIRROR_STARTS, MIRROR_ENDS, MIRROR_ONE_PAGE, MIRROR_FLUSHES };
+
+/**
+ * struct mirror_record - one call, whether it concerns the mirror's range or not
+ * @start: first byte
+ * @end: exclusive; ~0 in place of the end of the address space
+ * @call: enum mirror_call; an interval has no ends
+ * @event: enum mmu_notifier_event, but for flushes
+ */
+struct mirror_record {
+	__u64 start;
+	__u64 end;
+	__u32 call;
+	__u32 event;
+};
+
+#define MIRROR_RECORDS		2048
+
+/**
+ * struct mirror_log - the calls since MIRROR_ATTACH or the last MIRROR_LOG
+ * @nr: how many of @record are valid
+ * @lost: how many calls found no place
+ * @record: in order
+ */
+struct mirror_log {
+	__u32 nr;
+	__u32 lost;
+	struct mirror_record record[MIRROR_RECORDS];
+};
+
 #define MIRROR_ATTACH		_IOW('m', 0, struct mirror_attach)
 #define MIRROR_ACCESS		_IOWR('m', 1, struct mirror_access)
 #define MIRROR_THREADS	_IOW('m', 2, struct mirror_threads)
@@ -153,5 +187,7 @@ struct mirror_stats {
 #define MIRROR_CLEAN		_IO('m', 8)
 /* The next fork() that the mirror hears of is to fail with this errno. */
 #define MIRROR_FORK_ERROR	_IOW('m', 9, __u32)
+/* The log, a struct mirror_log, of which @nr records are written; empty afterwards. */
+#define MIRROR_LOG		_IO('m', 10)
 
 #endif /* _MM_TESTS_MMU_NOTIFIER_MIRROR_H */

@@ -88,6 +88,11 @@ struct world {
 	uint64_t busy;		/* expected at BUSY, of all pages together */
 	bool alike;		/* all pages have the same PATTERN */
 	struct mirror_stats before;
+	/* Since mark(), at most: see expect_no_more(). */
+	char *lo, *hi;		/* bytes that may be told of */
+	char *goes_lo, *goes_hi;	/* and of those, with MMU_NOTIFY_UNMAP */
+	unsigned int events;	/* bits of other events than the expected one */
+	unsigned int most;	/* starts, 0: what expect_told() takes for normal */
 };
 
 static volatile uint64_t *word(char *mem, size_t page, size_t offset)
@@ -158,8 +163,25 @@ static struct mirror_stats stats(struct world *w)
 	return s;
 }
 
+static struct mirror_log *take_log(struct world *w)
+{
+	struct __test_metadata *_metadata = w->test;
+	static struct mirror_log log;
+
+	ASSERT_EQ(0, ioctl(w->mirror, MIRROR_LOG, &log));
+	return &log;
+}
+
+/* From here on the mirror is to be told, and of no more than this. */
 static void mark(struct world *w)
 {
+	w->lo = w->mem;
+	w->hi = w->mem + (w->mem == BASE && w->len < w->kind->len ? w->kind->len : w->len);
+	w->goes_lo = w->lo;
+	w->goes_hi = w->hi;
+	w->events = 0;
+	w->most = 0;
+	take_log(w);
 	w->before = stats(w);
 }
 
@@ -289,7 +311,55 @@ static bool told(struct world *w, const struct mirror_stats *s, enum how by)
 	return s->starts > w->before.starts;
 }
 
-/* Since mark(), the mirror was told in the way that its flavour has. */
+#define BIT(nr)		(1u << (nr))
+
+static bool overlaps(const struct mirror_record *r, const char *lo, const char *hi)
+{
+	return r->start < (uintptr_t)hi && r->end > (uintptr_t)lo;
+}
+
+/*
+ * Nor was the mirror told of more: of other bytes, of a mapping that goes when it
+ * stays, or more often. Nothing but the test's memory is near BASE; elsewhere only
+ * what touches it counts.
+ */
+static void expect_no_more(struct world *w, enum how by, enum mmu_notifier_event event)
+{
+	struct __test_metadata *_metadata = w->test;
+	size_t near = w->mem == BASE ? GIGA : 0;
+	unsigned int most = w->most, allowed = w->events, starts = 0, i;
+	struct mirror_log *log = take_log(w);
+
+	if (w->flavour == MIRROR_TLB)
+		return;
+	if (!most && event != ANY_EVENT)
+		most = by == ONE_PAGE ? (w->hi - w->lo) / PAGE : 1;
+	if (event == ANY_EVENT)
+		allowed |= ~BIT(MMU_NOTIFY_UNMAP);
+	else
+		allowed |= BIT(event);
+	for (i = 0; i < log->nr; i++) {
+		const struct mirror_record *r = &log->record[i];
+		bool inside, goes;
+
+		if (r->call == MIRROR_ENDS || !overlaps(r, w->lo - near, w->hi + near))
+			continue;
+		starts++;
+		inside = r->start >= (uintptr_t)w->lo && r->end <= (uintptr_t)w->hi;
+		goes = r->start >= (uintptr_t)w->goes_lo && r->end <= (uintptr_t)w->goes_hi;
+		if (r->event == MMU_NOTIFY_SOFT_DIRTY)
+			inside = !r->start && r->end == ~0ull;
+		EXPECT_TRUE(inside && BIT(r->event) & allowed &&
+			    (goes || r->event != MMU_NOTIFY_UNMAP)) {
+			TH_LOG("told [%llx, %llx), event %u: more than [%p, %p), events %x",
+			       r->start, r->end, r->event, w->lo, w->hi, allowed);
+		}
+	}
+	if (most)
+		EXPECT_GE(most, starts);
+}
+
+/* Since mark(), the mirror was told in the way that its flavour has, and not more. */
 static void expect_told(struct world *w, enum how by, enum mmu_notifier_event event)
 {
 	struct __test_metadata *_metadata = w->test;
@@ -310,6 +380,7 @@ static void expect_told(struct world *w, enum how by, enum mmu_notifier_event ev
 		EXPECT_EQ(0, s.flushes);
 	if (w->flavour != MIRROR_TLB && event != ANY_EVENT)
 		EXPECT_EQ(event, s.last_event);
+	expect_no_more(w, by, event);
 }
 
 static void expect_effect(struct world *w, enum effect effect)
@@ -443,6 +514,12 @@ static enum how rmap_how(const struct world *w)
 
 typedef int (*operation)(struct world *w);
 
+static int do_pageout(struct world *w);
+static int do_soft_dirty(struct world *w);
+static int do_truncate(struct world *w);
+static int do_punch(struct world *w);
+static int do_remove(struct world *w);
+
 /* What leaves the contents as they are. */
 static void keeps(struct world *w, operation op, enum how by, enum mmu_notifier_event event,
 		  enum effect effect)
@@ -451,6 +528,14 @@ static void keeps(struct world *w, operation op, enum how by, enum mmu_notifier_
 	int i;
 
 	mark(w);
+	/* What works on folios tells of each. */
+	if (w->kind->page > PAGE)
+		w->most = w->len / w->kind->page;
+	/* A huge page that does not fit into swap is split, and goes in parts. */
+	if (op == do_pageout && w->kind->page > PAGE)
+		w->most += 1 + w->len / PAGE;
+	if (op == do_soft_dirty)
+		w->most = 1;
 	ASSERT_EQ(0, op(w)) {
 		TH_LOG("%s", strerror(errno));
 	}
@@ -474,6 +559,14 @@ static void loses(struct world *w, operation op, enum mmu_notifier_event event,
 	struct __test_metadata *_metadata = w->test;
 
 	mark(w);
+	/* For copies that faults may have made in between. */
+	if (op == do_truncate)
+		w->most = 2;
+	/* ext4 first writes what is dirty. */
+	if (w->kind->backing == EXT4_FILE && (op == do_punch || op == do_remove)) {
+		w->events = BIT(MMU_NOTIFY_PROTECTION_PAGE);
+		w->most = 1 + w->len / PAGE;
+	}
 	ASSERT_EQ(0, op(w)) {
 		TH_LOG("%s", strerror(errno));
 	}
@@ -579,6 +672,13 @@ static int do_dontneed(struct world *w)
 static int protect(struct world *w, int prot)
 {
 	return mprotect(w->mem, w->len, prot);
+}
+
+/* The entries are cleared, then what is left of the mapping goes. */
+static void moves(struct world *w)
+{
+	w->events = BIT(MMU_NOTIFY_CLEAR);
+	w->most = 2;
 }
 
 static int move(struct world *w, char *from, char *to)
@@ -734,6 +834,7 @@ TEST_F(any, mremap_move)
 	int i;
 
 	mark(w);
+	moves(w);
 	ASSERT_EQ(0, move(w, w->mem, ELSEWHERE));
 	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
 	expect_effect(w, DROPS);
@@ -886,6 +987,9 @@ TEST_F(lru, soft_offline)
 		SKIP(return, "needs CONFIG_MEMORY_FAILURE");
 	drain_lru();
 	mark(w);
+	/* A huge page is split first. */
+	if (w->kind->page > PAGE)
+		w->most = 3;
 	ASSERT_EQ(0, do_soft_offline(w));
 	/* The page cache's clean pages are dropped, all else migrates. */
 	expect_told(w, rmap_how(w), MMU_NOTIFY_CLEAR);
@@ -974,12 +1078,16 @@ TEST_F(cow, break)
 		verify_cpu(w, w->mem);
 		_exit(0);
 	}
+	w->most = 1;
 	expect_told(w, SECTION, ANY_EVENT);
 	expect_effect(w, PROTECTS);
 
 	/* Reading copies nothing; the child must not see what is written. */
 	verify(w);
 	mark(w);
+	/* Each page, and before that the split of a huge one; hugetlb has no other. */
+	w->most = w->kind->huge || w->kind->page < HUGE ?
+		  w->len / PAGE + w->kind->huge : 1;
 	touch(w);
 	if (w->flavour == MIRROR_PAGE && w->kind->page < HUGE)
 		expect_told(w, ONE_PAGE, MMU_NOTIFY_CLEAR);
@@ -1555,6 +1663,51 @@ TEST_F(file, punch_busy)
 	check(w);
 }
 
+/* CLEAR around UNMAP, both of all that is replaced. */
+static void expect_bracket(struct world *w, char *lo, char *hi)
+{
+	static const struct { uint32_t call, event; } order[] = {
+		{ MIRROR_STARTS, MMU_NOTIFY_CLEAR }, { MIRROR_STARTS, MMU_NOTIFY_UNMAP },
+		{ MIRROR_ENDS, MMU_NOTIFY_UNMAP }, { MIRROR_ENDS, MMU_NOTIFY_CLEAR },
+	};
+	struct __test_metadata *_metadata = w->test;
+	struct mirror_log *log = take_log(w);
+	unsigned int i, n = 0;
+
+	for (i = 0; i < log->nr && n < 4; i++) {
+		const struct mirror_record *r = &log->record[i];
+
+		/* The split of a huge page is longer. */
+		if (!overlaps(r, lo, hi) || r->end > (uintptr_t)hi)
+			continue;
+		EXPECT_EQ(order[n].call, r->call);
+		EXPECT_EQ(order[n].event, r->event);
+		EXPECT_EQ((uintptr_t)lo, r->start);
+		EXPECT_EQ((uintptr_t)hi, r->end);
+		n++;
+	}
+	EXPECT_EQ(4, n);
+}
+
+/* The kernel refuses in the middle: all is as it was, and was never said to go. */
+TEST_F(file, remap_refused)
+{
+	long maps = number_of("/proc/sys/vm/max_map_count");
+	struct world *w = &self->w;
+	int ret, error;
+
+	mark(w);
+	ASSERT_EQ(0, put("/proc/sys/vm/max_map_count", "1"));
+	ret = syscall(__NR_remap_file_pages, w->mem, w->len, 0, 0, 0);
+	error = errno;
+	put("/proc/sys/vm/max_map_count", "%ld", maps);
+	EXPECT_EQ(-1, ret);
+	EXPECT_EQ(ENOMEM, error);
+	if (w->flavour != MIRROR_TLB)
+		expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	verify(w);
+}
+
 TEST_F(file, remap)
 {
 	struct world *w = &self->w;
@@ -1566,10 +1719,15 @@ TEST_F(file, remap)
 	ASSERT_EQ(0, syscall(__NR_remap_file_pages, w->mem, w->len - half, 0, half / PAGE, 0)) {
 		TH_LOG("%s", strerror(errno));
 	}
+	/* Around it all nothing goes for good; the unmapping is inside. */
+	w->goes_hi = w->mem + w->len - half;
+	w->events = BIT(MMU_NOTIFY_CLEAR);
+	w->most = 2 + w->kind->huge;
+	if (w->flavour == MIRROR_LIST || w->flavour == MIRROR_PAGE) {
+		expect_bracket(w, w->lo, w->goes_hi);
+		EXPECT_EQ(w->before.starts + w->most, stats(w).starts);
+	}
 	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
-	/* One around it all, and that of the unmapping inside. */
-	if (w->flavour == MIRROR_LIST && half)
-		EXPECT_LE(w->before.starts + 2, stats(w).starts);
 	check(w);
 	if (half)
 		EXPECT_EQ(pattern(w, half / PAGE), *word(w->mem, 0, PATTERN));
@@ -1673,6 +1831,7 @@ TEST_F(anon, mremap_grow)
 	ASSERT_NE(MAP_FAILED, mmap(w->mem + w->len, PAGE, PROT_READ,
 				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
 	mark(w);
+	moves(w);
 	p = mremap(w->mem, w->len, 2 * w->len, MREMAP_MAYMOVE);
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_NE(w->mem, p);
@@ -1691,7 +1850,8 @@ TEST_F(anon, mremap_dontunmap)
 	mark(w);
 	p = mremap(w->mem, w->len, w->len, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
 	ASSERT_NE(MAP_FAILED, p);
-	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	/* The mapping stays. */
+	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
 	expect_effect(w, DROPS);
 	verify_cpu(w, p);
 	verify_zero(w);
@@ -1935,6 +2095,7 @@ TEST_F(anon, ksm)
 		usleep(1000);
 	EXPECT_EQ(nr, merged(w));
 	put(KSM "run", "0");
+	w->most = 2 * nr;
 	expect_told(w, ONE_PAGE, ANY_EVENT);
 	expect_effect(w, PROTECTS);
 	verify(w);
@@ -2149,11 +2310,17 @@ TEST_F(thp, split_debugfs)
 	verify(w);
 }
 
+static int do_mremap_part(struct world *w);
+
 static void split_partial(struct world *w, operation op, enum mmu_notifier_event event)
 {
 	struct __test_metadata *_metadata = w->test;
 
 	mark(w);
+	/* The split, and what it was for; a move has an unmapping, too. */
+	w->events = BIT(MMU_NOTIFY_CLEAR);
+	w->most = op == do_mremap_part ? 3 : 2;
+	w->goes_lo = w->mem + w->len / 2;
 	ASSERT_EQ(0, op(w));
 	EXPECT_FALSE(is_huge(w, w->mem));
 	expect_told(w, SECTION, event);
@@ -2263,6 +2430,9 @@ TEST_F(thp, collapse)
 	ASSERT_EQ(0, madvise(w->mem, w->len, MADV_HUGEPAGE));
 	drain_lru();
 	mark(w);
+	/* Of a file each small page is unmapped before. */
+	if (w->kind->shared)
+		w->most = w->len / PAGE + 2;
 	ASSERT_EQ(0, collapse(w->mem));
 	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
 	expect_effect(w, DROPS);
@@ -2279,6 +2449,8 @@ TEST_F(anon_thp, madv_free)
 	struct world *w = &self->w;
 
 	mark(w);
+	/* Another for the split. */
+	w->most = 2;
 	ASSERT_EQ(0, madvise(w->mem, PAGE, MADV_FREE));
 	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
 	check(w);
@@ -2352,6 +2524,8 @@ TEST_F(shmem_thp, collapse_other)
 		_exit(collapse(w->mem) ? 3 : 0);
 	}
 	EXPECT_EQ(0, child_ends(&child));
+	/* Each page is unmapped, then the table goes. */
+	w->most = w->len / PAGE + 1;
 	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
 	expect_effect(w, DROPS);
 	verify(w);
@@ -2425,13 +2599,18 @@ FIXTURE_TEARDOWN(pmd_share)
 
 /* What is done to the other page takes this one's entry away too. */
 static void unshares(struct world *w, struct child *child, int ret,
-		     enum mmu_notifier_event event)
+		     enum mmu_notifier_event event, unsigned int most)
 {
 	struct __test_metadata *_metadata = w->test;
 
 	ASSERT_EQ(0, ret) {
 		TH_LOG("%s", strerror(errno));
 	}
+	/* What goes is one page.  The others leave the table, but stay mapped. */
+	w->goes_lo = w->mem + OTHER_PAGE;
+	w->goes_hi = w->goes_lo + HUGE;
+	w->events = BIT(MMU_NOTIFY_CLEAR);
+	w->most = most;
 	expect_told(w, SECTION, event);
 	EXPECT_FALSE(pagemap(w, w->mem) & PM_PRESENT);
 	expect_effect(w, DROPS);
@@ -2445,7 +2624,7 @@ static void unshares(struct world *w, struct child *child, int ret,
 TEST_F(pmd_share, mprotect)
 {
 	unshares(&self->w, &self->child,
-		 mprotect(self->w.mem + OTHER_PAGE, HUGE, PROT_READ), ANY_EVENT);
+		 mprotect(self->w.mem + OTHER_PAGE, HUGE, PROT_READ), ANY_EVENT, 2);
 }
 
 TEST_F(pmd_share, mprotect_all)
@@ -2453,26 +2632,26 @@ TEST_F(pmd_share, mprotect_all)
 	ASSERT_EQ(0, mprotect(self->w.mem, GIGA, PROT_READ));
 	unshares(&self->w, &self->child,
 		 mprotect(self->w.mem, GIGA, PROT_READ | PROT_WRITE),
-		 MMU_NOTIFY_PROTECTION_VMA);
+		 MMU_NOTIFY_PROTECTION_VMA, 2);
 }
 
 TEST_F(pmd_share, munmap)
 {
 	unshares(&self->w, &self->child, munmap(self->w.mem + OTHER_PAGE, HUGE),
-		 MMU_NOTIFY_UNMAP);
+		 MMU_NOTIFY_UNMAP, 2);
 }
 
 TEST_F(pmd_share, dontneed)
 {
 	unshares(&self->w, &self->child,
-		 madvise(self->w.mem + OTHER_PAGE, HUGE, MADV_DONTNEED), MMU_NOTIFY_CLEAR);
+		 madvise(self->w.mem + OTHER_PAGE, HUGE, MADV_DONTNEED), MMU_NOTIFY_CLEAR, 1);
 }
 
 TEST_F(pmd_share, punch_hole)
 {
 	unshares(&self->w, &self->child,
 		 fallocate(self->w.file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			   OTHER_PAGE, HUGE), MMU_NOTIFY_CLEAR);
+			   OTHER_PAGE, HUGE), MMU_NOTIFY_CLEAR, 1);
 }
 
 TEST_F(pmd_share, userfaultfd)
@@ -2484,13 +2663,14 @@ TEST_F(pmd_share, userfaultfd)
 	ret = uffd_register(uffd, self->w.mem, GIGA, UFFDIO_REGISTER_MODE_MINOR);
 	/* Else all that looks at the pages would wait for an answer. */
 	close(uffd);
-	unshares(&self->w, &self->child, ret, MMU_NOTIFY_CLEAR);
+	unshares(&self->w, &self->child, ret, MMU_NOTIFY_CLEAR, 1);
 }
 
 TEST_F(pmd_share, mremap)
 {
 	struct world *w = &self->w;
 
+	moves(w);
 	ASSERT_EQ(0, move(w, w->mem, ELSEWHERE));
 	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
 	expect_effect(w, DROPS);
@@ -2505,8 +2685,11 @@ TEST_F(pmd_share, mremap_part)
 	char *p = mremap(self->w.mem + OTHER_PAGE, HUGE, HUGE,
 			 MREMAP_MAYMOVE | MREMAP_FIXED, ELSEWHERE);
 
-	/* The mapping is not split before its entries are moved. */
-	unshares(&self->w, &self->child, p == ELSEWHERE ? 0 : -1, MMU_NOTIFY_UNMAP);
+	/*
+	 * The mapping is not split before its entries are moved, which unshares the
+	 * table. Then it is, which unshares in vain, and a part goes.
+	 */
+	unshares(&self->w, &self->child, p == ELSEWHERE ? 0 : -1, MMU_NOTIFY_UNMAP, 3);
 	ASSERT_EQ(1, ELSEWHERE[0]);
 }
 
@@ -2517,6 +2700,7 @@ TEST_F(pmd_share, migrate)
 	if (!two_nodes())
 		SKIP(return, "needs two nodes (numa=fake=2)");
 	/* It goes to one of them, wherever it is. */
+	w->most = 2;
 	do_move_pages(w);
 	do_move_pages(w);
 	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
@@ -2549,6 +2733,146 @@ TEST_F(pmd_share, busy)
 		verify(w);
 	}
 	EXPECT_EQ(0, child_ends(&self->child));
+}
+
+/* fixture limited: the mirror subscribes to the second half of the memory alone */
+#define LIMITED(fixture)							\
+	FIXTURE(fixture) { struct world w, all; };				\
+	FIXTURE_VARIANT(fixture) { unsigned int kind; unsigned int flavour; };	\
+	FIXTURE_SETUP(fixture)							\
+	{ setup_half(&self->w, &self->all, _metadata, variant->kind, variant->flavour); } \
+	FIXTURE_TEARDOWN(fixture)						\
+	{ finish(&self->w); }							\
+	struct world
+
+static void setup_half(struct world *w, struct world *all, struct __test_metadata *_metadata,
+		       unsigned int kind, unsigned int flavour)
+{
+	begin(w, _metadata, flavour);
+	if (_metadata->exit_code)
+		return;
+	make_memory(w, kind);
+	if (_metadata->exit_code)
+		return;
+	*all = *w;
+	w->len /= 2;
+	w->mem += w->len;
+	fill(w);
+	w->flags = MIRROR_LIMITED;
+	attach_range(w, w->mem, w->len);
+	touch(w);
+	mark(w);
+	/* A range is as wide for it as for everybody. */
+	w->lo = all->mem;
+	w->hi = w->mem + w->len;
+	w->goes_lo = w->lo;
+	w->goes_hi = w->hi;
+}
+
+LIMITED(limited);
+LISTS(limited, anon, ANON);
+LISTS(limited, thp, ANON_THP);
+LISTS(limited, shmem_thp, SHMEM_THP);
+LISTS(limited, hugetlb_private, HUGETLB_PRIVATE);
+LISTS(limited, hugetlb_shared, HUGETLB_SHARED);
+LIMITED(limited_cow);
+LISTS(limited_cow, anon, ANON);
+LISTS(limited_cow, thp, ANON_THP);
+LISTS(limited_cow, hugetlb, HUGETLB_PRIVATE);
+LIMITED(limited_small);
+LISTS(limited_small, anon, ANON);
+LISTS(limited_small, shmem, SHMEM);
+
+/* By one address of a huge entry all of it changes, and the mirror's half. */
+TEST_F(limited_cow, break)
+{
+	struct world *w = &self->w;
+	struct child child;
+	uint64_t starts;
+
+	if (!fork_child(w, &child)) {
+		child_waits(&child);
+		_exit(!is_right(w, w->count, OWN, 0));
+	}
+	expect_effect(w, PROTECTS);
+	verify(w);
+	starts = stats(w).starts;
+	*word(self->all.mem, 0, OWN) = 1;
+	check(w);
+	if (w->kind->page == HUGE)
+		expect_effect(w, DROPS);
+	else
+		EXPECT_EQ(starts, stats(w).starts);
+	verify(w);
+	touch(w);
+	verify(w);
+	EXPECT_EQ(0, child_ends(&child));
+	verify(w);
+}
+
+TEST_F(limited, munmap)
+{
+	struct world *w = &self->w;
+
+	ASSERT_EQ(0, do_munmap(&self->all));
+	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	expect_effect(w, DROPS);
+	EXPECT_EQ(0, mirror_reads(w, w->mem, w->len));
+	check(w);
+}
+
+TEST_F(limited, dontneed)
+{
+	struct world *w = &self->w;
+
+	ASSERT_EQ(0, do_dontneed(&self->all));
+	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	expect_effect(w, DROPS);
+	check(w);
+	EXPECT_EQ(w->len / PAGE, mirror_reads(w, w->mem, w->len));
+	check(w);
+}
+
+TEST_F(limited, move_pages)
+{
+	struct world *w = &self->w;
+
+	if (!two_nodes())
+		SKIP(return, "needs two nodes (numa=fake=2)");
+	drain_lru();
+	do_move_pages(&self->all);
+	touch(w);
+	take_log(w);
+	ASSERT_EQ(0, do_move_pages(&self->all));
+	expect_told(w, rmap_how(w), MMU_NOTIFY_CLEAR);
+	expect_effect(w, DROPS);
+	verify(w);
+}
+
+TEST_F(limited, hwpoison)
+{
+	struct world *w = &self->w;
+
+	if (access("/proc/sys/vm/memory_failure_recovery", F_OK))
+		SKIP(return, "needs CONFIG_MEMORY_FAILURE");
+	signal(SIGBUS, survive);
+	ASSERT_EQ(0, madvise(self->all.mem, PAGE, MADV_HWPOISON));
+	check(w);
+	if (w->kind->page == HUGE)
+		expect_effect(w, DROPS);
+}
+
+/* What is done to the other half is not told, where it does not concern this one. */
+TEST_F(limited_small, other_half)
+{
+	struct world *w = &self->w;
+
+	ASSERT_EQ(0, madvise(self->all.mem, w->len, MADV_DONTNEED));
+	ASSERT_EQ(0, munmap(self->all.mem, w->len));
+	EXPECT_EQ(0, stats(w).starts);
+	if (w->flavour != MIRROR_TLB)
+		EXPECT_EQ(0, take_log(w)->nr);
+	verify(w);
 }
 
 /* fixture place: memory that is somewhere in particular */
@@ -2622,6 +2946,86 @@ TEST_F(place, shmdt)
 	gone(w);
 }
 
+/*
+ * One munmap() of several mappings with holes between them, of which each has its own
+ * way to be flushed: of all that the mirror has cached nothing may be left.
+ */
+static void unmap_several(struct world *w, size_t each, bool work)
+{
+	int flags[] = {
+		MAP_PRIVATE | MAP_ANONYMOUS, MAP_SHARED | MAP_ANONYMOUS,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+	};
+	struct __test_metadata *_metadata = w->test;
+	unsigned int i, nr = ARRAY_SIZE(flags);
+	char *mem;
+
+	w->mem = BASE;
+	w->len = 2 * nr * each;
+	for (i = 0; i < nr; i++) {
+		mem = w->mem + 2 * i * each;
+		ASSERT_EQ(mem, mmap(mem, each, PROT_READ | PROT_WRITE,
+				    flags[i] | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0));
+	}
+	attach_range(w, w->mem, w->len);
+	for (i = 0; i < nr; i++)
+		EXPECT_EQ(each / PAGE, mirror(w, w->mem + 2 * i * each, each, true, false,
+					      COUNT, NULL));
+	EXPECT_EQ(nr * each / PAGE, entries(w, true));
+	if (work)
+		busy(w);
+	mark(w);
+	ASSERT_EQ(0, munmap(w->mem, w->len));
+	if (work)
+		idle(w);
+	else
+		expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	expect_effect(w, DROPS);
+	for (i = 0; i < nr; i++)
+		EXPECT_EQ(0, mirror_reads(w, w->mem + 2 * i * each, each));
+	check(w);
+	ASSERT_EQ(0, ioctl(w->mirror, MIRROR_DETACH));
+}
+
+TEST_F(place, munmap_several)
+{
+	int i;
+
+	/* Few enough that the x86 flushes them one by one, and not. */
+	unmap_several(&self->w, 4 * PAGE, false);
+	unmap_several(&self->w, SMALL, false);
+	for (i = 0; i < 5; i++)
+		unmap_several(&self->w, 16 * PAGE, true);
+}
+
+/* A process that execs has no size yet: what is told of it is sound all the same. */
+TEST_F(place, soft_dirty_exec)
+{
+	const char *again = "[ $1 = 0 ] || exec sh -c \"$0\" \"$0\" $(($1 - 1))";
+	struct world *w = &self->w;
+	char path[64];
+	int status, fd;
+	long wrote = 0;
+	pid_t pid;
+
+	use(w, map_at(w, BASE));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		execl("/bin/sh", "sh", "-c", again, again, "60", NULL);
+		_exit(127);
+	}
+	snprintf(path, sizeof(path), "/proc/%d/clear_refs", pid);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	while (!waitpid(pid, &status, WNOHANG))
+		wrote += write(fd, "4", 1) == 1;
+	close(fd);
+	EXPECT_EQ(0, status);
+	EXPECT_LT(0, wrote);
+	check(w);
+}
+
 /* Soft-dirty is cleared from the first page of the address space to the last. */
 TEST_F(place, soft_dirty_ends)
 {
@@ -2668,6 +3072,9 @@ static void move_table(struct world *w, size_t size)
 
 	ASSERT_EQ(BASE, mem);
 	use(w, mem);
+	w->hi = mem + size;
+	w->goes_hi = w->hi;
+	moves(w);
 	ASSERT_EQ(ELSEWHERE, mremap(mem, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, ELSEWHERE));
 	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
 	expect_effect(w, DROPS);
@@ -2798,6 +3205,14 @@ static bool reap(struct world *w)
 		ret = syscall(__NR_process_mrelease, pidfd, 0);
 	} while (ret && errno == EAGAIN && tries--);
 	s = stats(w);
+	if (!ret && !s.releases) {
+		w->mem = BASE;
+		w->lo = BASE;
+		w->hi = BASE + w->len;
+		w->goes_lo = w->lo;
+		w->goes_hi = w->hi;
+		expect_no_more(w, SECTION, MMU_NOTIFY_UNMAP);
+	}
 	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
 	close(pidfd);
 	if (ret || s.releases)
@@ -2931,6 +3346,8 @@ TEST_F(device, migrate_zero)
 	EXPECT_EQ(w->len / PAGE / 2, mirror_reads(w, w->mem + w->len / 2, w->len / 2));
 	mark(w);
 	ASSERT_EQ(0, hmm_ioctl(self->hmm, w, HMM_DMIRROR_MIGRATE_TO_DEV));
+	/* One to look at what is there, one to put something in its place. */
+	w->most = 2;
 	expect_told(w, SECTION, MMU_NOTIFY_MIGRATE);
 	expect_effect(w, DROPS);
 	verify_zero(w);
@@ -2950,10 +3367,11 @@ TEST_F(device, exclusive)
 
 	/* The mirror's access takes it from the device, which hears of it. */
 	mark(w);
+	w->most = w->len / PAGE;
 	touch(w);
 	EXPECT_FALSE(is_exclusive(self->hmm, w));
 	if (w->flavour != MIRROR_TLB)
-		expect_told(w, SECTION, MMU_NOTIFY_EXCLUSIVE);
+		expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
 	verify(w);
 	busy(w);
 	for (i = 0; i < 5; i++)
@@ -3310,6 +3728,99 @@ TEST_F(flush, batched)
 	expect_told(w, SECTION, ANY_EVENT);
 	expect_effect(w, DROPS);
 	verify(w);
+}
+
+/* Flushes that touch the memory: only of [lo, hi), or, if lo is NULL, of everything. */
+static void expect_flushed(struct world *w, char *mem, size_t len, char *lo, char *hi)
+{
+	struct __test_metadata *_metadata = w->test;
+	struct mirror_log *log = take_log(w);
+	unsigned int i, nr = 0;
+
+	for (i = 0; i < log->nr; i++) {
+		const struct mirror_record *r = &log->record[i];
+
+		if (r->call != MIRROR_FLUSHES || !overlaps(r, mem, mem + len))
+			continue;
+		nr++;
+		EXPECT_EQ((uintptr_t)lo, r->start);
+		EXPECT_EQ(lo ? (uintptr_t)hi : ~0ull, r->end);
+	}
+	EXPECT_LT(0, nr);
+}
+
+/* Of few pages exactly these; what is long is not flushed page by page. */
+TEST_F(flush, exact_or_all)
+{
+	struct world *w = &self->w;
+	size_t few = 16 * PAGE, many = 64 * PAGE;
+	char *mem;
+
+	mark(w);
+	ASSERT_EQ(0, mprotect(w->mem + PAGE, few, PROT_READ));
+	expect_flushed(w, w->mem, w->len, w->mem + PAGE, w->mem + PAGE + few);
+	mem = mmap(ELSEWHERE, many, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
+		   MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0);
+	ASSERT_EQ(ELSEWHERE, mem);
+	take_log(w);
+	ASSERT_EQ(0, mprotect(mem, many, PROT_READ));
+	expect_flushed(w, mem, many, NULL, NULL);
+	check(w);
+}
+
+struct punch {
+	struct world *w;
+	volatile bool stop;
+	volatile uint64_t passes;
+};
+
+static void *punch_and_fill(void *arg)
+{
+	struct punch *punch = arg;
+	struct world *w = punch->w;
+	static char page[PAGE];
+	size_t i;
+
+	while (!punch->stop) {
+		do_punch(w);
+		for (i = 0; i < w->len; i += PAGE)
+			if (pwrite(w->file, page, PAGE, i) != PAGE)
+				break;
+		punch->passes++;
+	}
+	return NULL;
+}
+
+/*
+ * A page that has moved can be taken away, by the file, as soon as its table is
+ * unlocked: by then nobody may have it cached at the old address.
+ */
+TEST_F(flush, moved_then_freed)
+{
+	struct world *w = &self->w;
+	struct punch punch = { .w = w };
+	pthread_t thread;
+	double end;
+	int i;
+
+	ASSERT_EQ(0, ioctl(w->mirror, MIRROR_DETACH));
+	ASSERT_EQ(0, do_munmap(w));
+	make_memory(w, MEM_FD);
+	attach(w);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, punch_and_fill, &punch));
+	for (i = 0, end = now() + 2; i < 200 && now() < end; i++) {
+		mirror(w, w->mem, w->len, true, false, COUNT, NULL);
+		/* Not by whole tables, which are flushed at once. */
+		ASSERT_EQ(ELSEWHERE + PAGE, mremap(w->mem, w->len, w->len,
+						   MREMAP_MAYMOVE | MREMAP_FIXED,
+						   ELSEWHERE + PAGE));
+		ASSERT_EQ(w->mem, mremap(ELSEWHERE + PAGE, w->len, w->len,
+					 MREMAP_MAYMOVE | MREMAP_FIXED, w->mem));
+	}
+	punch.stop = true;
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_LT(0, punch.passes);
+	check(w);
 }
 
 TEST_HARNESS_MAIN
