@@ -12,8 +12,9 @@ import os
 import re
 import sys
 
-DROP, SHORT, HEAD, EARLY, LATE, WEAK, OPEN, NAMED = (1 << n for n in range(1, 9))
-START = DROP | SHORT | HEAD | EARLY | LATE | WEAK
+DROP, SHORT, HEAD, EARLY, LATE, WEAK, OPEN, NAMED, WIDE, UNMAP, TWICE = (
+    1 << n for n in range(1, 12))
+START = DROP | SHORT | HEAD | EARLY | LATE | WEAK | WIDE | UNMAP | TWICE
 CALLS = {
     "mmu_notifier_invalidate_range_start": ("start", START),
     "mmu_notifier_invalidate_range_start_nonblock": ("start_nonblock", START),

@@ -31,9 +31,9 @@ unsigned int mutant_kind;
 EXPORT_SYMBOL_GPL(mutant_kind);
 
 static atomic_long_t hits[ARRAY_SIZE(sites)];
-/* Events that were seen, and whether a range was longer than a page. */
+/* Events that were seen; ranges longer than a page, and other than everything. */
 static unsigned long events[ARRAY_SIZE(sites)];
-static bool longer[ARRAY_SIZE(sites)];
+static bool longer[ARRAY_SIZE(sites)], bounded[ARRAY_SIZE(sites)];
 
 void mutant_hit(unsigned int site)
 {
@@ -47,6 +47,8 @@ void mutant_hit_range(unsigned int site, struct mmu_notifier_range *range)
 	set_bit(range->event, &events[site]);
 	if (range->end - range->start > PAGE_SIZE)
 		WRITE_ONCE(longer[site], true);
+	if (range->end < TASK_SIZE_MAX)
+		WRITE_ONCE(bounded[site], true);
 }
 EXPORT_SYMBOL_GPL(mutant_hit_range);
 
@@ -55,9 +57,10 @@ static int sites_show(struct seq_file *m, void *unused)
 	unsigned int i;
 
 	for (i = 1; i < ARRAY_SIZE(sites); i++)
-		seq_printf(m, "%u %s %#x %ld %#lx %d\n", i, sites[i].name,
+		seq_printf(m, "%u %s %#x %ld %#lx %d %d\n", i, sites[i].name,
 			   sites[i].kinds, atomic_long_read(&hits[i]),
-			   READ_ONCE(events[i]), READ_ONCE(longer[i]));
+			   READ_ONCE(events[i]), READ_ONCE(longer[i]),
+			   READ_ONCE(bounded[i]));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(sites);

@@ -20,6 +20,9 @@ enum mutant_kind {
 	MUTANT_WEAK,	/* an event by which the pages stay */
 	MUTANT_OPEN,	/* the end alone is dropped */
 	MUTANT_NAMED,	/* what the place itself says */
+	MUTANT_WIDE,	/* the range ends a page late */
+	MUTANT_UNMAP,	/* an event by which the mapping goes */
+	MUTANT_TWICE,	/* a pair with nothing in it comes before */
 	MUTANT_KINDS,
 };
 
@@ -74,9 +77,29 @@ static inline bool mutant_prepare(unsigned int site,
 	case MUTANT_WEAK:
 		range->event = MMU_NOTIFY_PROTECTION_PAGE;
 		return true;
+	case MUTANT_WIDE:
+		/* Not what is everything, see mutant_hit_range(). */
+		if (range->end < TASK_SIZE_MAX)
+			range->end += PAGE_SIZE;
+		return true;
+	case MUTANT_UNMAP:
+		range->event = MMU_NOTIFY_UNMAP;
+		return true;
 	default:
 		return true;
 	}
+}
+
+/* On a copy: the core has notes of its own in a range. */
+static __always_inline void mutant_twice(unsigned int site,
+					 const struct mmu_notifier_range *range)
+{
+	struct mmu_notifier_range copy = *range;
+
+	if (mutant_at(site) != MUTANT_TWICE)
+		return;
+	mmu_notifier_invalidate_range_start(&copy);
+	mmu_notifier_invalidate_range_end(&copy);
 }
 
 static inline void mutant_opened(unsigned int site,
@@ -93,6 +116,7 @@ mutant_start(unsigned int site, struct mmu_notifier_range *range)
 {
 	if (!mutant_prepare(site, range))
 		return;
+	mutant_twice(site, range);
 	mmu_notifier_invalidate_range_start(range);
 	mutant_opened(site, range);
 }
@@ -104,6 +128,7 @@ mutant_start_nonblock(unsigned int site, struct mmu_notifier_range *range)
 
 	if (!mutant_prepare(site, range))
 		return 0;
+	mutant_twice(site, range);
 	ret = mmu_notifier_invalidate_range_start_nonblock(range);
 	if (!ret)
 		mutant_opened(site, range);

@@ -33,13 +33,16 @@
 
 static const char * const kinds[] = {
 	"none", "dropped", "a page short", "begins late", "ends early",
-	"comes late", "weaker event", "end dropped", "broken",
+	"comes late", "weaker event", "end dropped", "broken", "a page too wide",
+	"says UNMAP", "told twice",
 };
 
 #define KIND_HEAD	3
 #define KIND_WEAK	6
 #define KIND_OPEN	7
-#define NR_KINDS	9
+#define KIND_WIDE	9
+#define KIND_UNMAP	10
+#define NR_KINDS	12
 
 struct site {
 	char name[120];
@@ -47,6 +50,7 @@ struct site {
 	long hits;
 	unsigned long events;
 	int longer;
+	int bounded;
 };
 
 struct scenario {
@@ -101,8 +105,8 @@ static void read_sites(void)
 
 	if (!f)
 		die(MUTANTS "sites");
-	while (fscanf(f, "%d %119s %x %ld %lx %d", &n, s.name, &s.kinds,
-		      &s.hits, &s.events, &s.longer) == 6) {
+	while (fscanf(f, "%d %119s %x %ld %lx %d %d", &n, s.name, &s.kinds,
+		      &s.hits, &s.events, &s.longer, &s.bounded) == 7) {
 		if (n >= MAX_SITES)
 			die("too many sites");
 		sites[n] = s;
@@ -288,6 +292,10 @@ static bool applies(int site, int kind)
 		return false;
 	if (kind == KIND_HEAD && !sites[site].longer)
 		return false;
+	if (kind == KIND_WIDE && !sites[site].bounded)
+		return false;
+	if (kind == KIND_UNMAP && !(sites[site].events & ~1ul))
+		return false;
 	return true;
 }
 
@@ -367,6 +375,7 @@ static void read_lists(const char *list, const char *same)
 
 struct sum {
 	int caught, missed, argued, unreached, failed;
+	int tried[NR_KINDS], noticed[NR_KINDS];
 };
 
 static void one_mutant(int site, int kind, struct sum *sum)
@@ -376,6 +385,7 @@ static void one_mutant(int site, int kind, struct sum *sum)
 	int tried, rounds = e ? 1 : 4;
 	char where[80];
 
+	sum->tried[kind]++;
 	/* What a scenario passes may depend on who runs on which CPU. */
 	do {
 		who = try_mutant(site, kind, &tried, where);
@@ -388,6 +398,7 @@ static void one_mutant(int site, int kind, struct sum *sum)
 		printf("caught %s | %s | %s | %d | %s\n", name, how, who, tried,
 		       where);
 		sum->caught++;
+		sum->noticed[kind]++;
 	} else if (e) {
 		printf("equivalent %s | %s | %s\n", name, how, e->why);
 		sum->argued++;
@@ -427,6 +438,10 @@ int main(int argc, char **argv)
 			}
 		}
 	}
+	for (kind = 1; kind < NR_KINDS; kind++)
+		if (sum.tried[kind])
+			printf("kind: %s: %d of %d caught\n", kinds[kind],
+			       sum.noticed[kind], sum.tried[kind]);
 	printf("mutants: %d caught, %d equivalent, %d survived, %d unreached, ",
 	       sum.caught, sum.argued, sum.missed, sum.unreached);
 	printf("%d scenarios failed\n", sum.failed);
