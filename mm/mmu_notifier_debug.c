@@ -2,25 +2,31 @@
 /*
  * CONFIG_DEBUG_MMU_NOTIFIER: is every change of a page table announced?
  *
- * Each task notes the sections that it has open.  Whenever a present entry of
- * user space is cleared, write-protected or pointed elsewhere, or a page table
- * with such entries is taken away, the task that does it must be inside a
- * section of that mm that covers what changes.  Another task's section does not
- * count: that it is open just now would be luck.  So a missing notification is
- * found the first time that its code is run, by any workload, and without a
- * secondary MMU.
+ * Each task notes the invalidations that it has in flight.  Whenever an entry of
+ * user space that maps something is cleared, write-protected or pointed elsewhere,
+ * or a page table with such entries is taken away, the task that does it must have
+ * an invalidation of that mm in flight that covers what changes.  Another task's
+ * invalidation does not count: it would be in flight just now by luck.  So a missing
+ * notification is found the first time that its code is run, by any workload, and
+ * without a secondary MMU.
+ *
+ * An entry that is PROT_NONE maps something, too: get_user_pages() finds its page
+ * unless the caller honours NUMA hinting faults, or with FOLL_FORCE.
  *
  * Not changes: an entry that gains permissions, or young, dirty and software
- * bits in either direction; an entry that user space cannot use (PROT_NONE, the
- * kernel's text-poking mm); an entry of a page table that is not attached any
- * more, its detaching having been judged.
+ * bits in either direction; an entry that is not user space's (the kernel's
+ * text-poking mm); an entry of a page table that is not attached any more: its
+ * detaching has been judged.
  *
- * What it cannot see: a page table written without the accessors below; another
- * mm that shares a hugetlb page table; a TLB flush that does not reach secondary
- * MMUs; an end that comes before the flush; a wrong event.
+ * An invalidation whose end is missing must not cover for others for ever.  It is
+ * found when the task returns to user space, exits, or is done with a piece of work;
+ * and when the task starts another invalidation, changes an entry or sleeps after the
+ * stack frame with the range has returned or was used for something else.
  *
- * Locks: current->mmu_notifier_debug is the task's own.  debug_lock protects
- * what has been reported; irqs off, innermost.
+ * What it cannot see is listed in Documentation/mmu_notifier.rst.
+ *
+ * Locks: current->mmu_notifier_debug is the task's own.  mnd_seen has a lock
+ * of its own; irqs off, innermost.
  */
 #include <linux/debugfs.h>
 #include <linux/hugetlb.h>
@@ -29,72 +35,126 @@
 #include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
+#include <linux/moduleparam.h>
 #include <linux/panic.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
 #include <linux/sched/debug.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/task_stack.h>
 #include <linux/seq_file.h>
 #include <linux/spinlock.h>
 #include <linux/stacktrace.h>
+#include <linux/string.h>
 #include <linux/uaccess.h>
+#include <asm/tlb.h>
 #include <kunit/static_stub.h>
 
 #include "mmu_notifier_debug.h"
 
-static DEFINE_RAW_SPINLOCK(debug_lock);
-static u32 debug_seen[256];
-static unsigned int debug_nr_seen;
-static atomic_long_t debug_reports;
-static DEFINE_PER_CPU(unsigned long, debug_changes);
+struct static_key_true mmu_notifier_debug_key = STATIC_KEY_TRUE_INIT;
+EXPORT_SYMBOL_GPL(mmu_notifier_debug_key);
 
-static const char * const kinds[] = {
-	[MMU_NOTIFIER_DEBUG_CLEAR] = "a present entry is cleared outside a section",
-	[MMU_NOTIFIER_DEBUG_PROTECT] = "an entry is write-protected outside a section",
-	[MMU_NOTIFIER_DEBUG_REPLACE] = "a present entry is pointed elsewhere outside a section",
-	[MMU_NOTIFIER_DEBUG_DETACH] = "a page table in use is taken away outside a section",
-	[MMU_NOTIFIER_DEBUG_NO_PAGE] = "invalidate_page does not follow the clearing of an entry",
-	[MMU_NOTIFIER_DEBUG_RANGE] = "a section is empty, unaligned or out of bounds",
-	[MMU_NOTIFIER_DEBUG_LOCK] = "a section without mmap_lock, VMA lock or reverse-map lock",
-	[MMU_NOTIFIER_DEBUG_END] = "an end or invalidate_page without its start",
-	[MMU_NOTIFIER_DEBUG_CHANGED] = "a range has changed since its start",
-	[MMU_NOTIFIER_DEBUG_OPEN] = "a section is left open",
-	[MMU_NOTIFIER_DEBUG_CONTEXT] = "invalidate_page without the page-table lock",
+static struct mmu_notifier_debug_seen mnd_seen = {
+	.lock = __RAW_SPIN_LOCK_UNLOCKED(mnd_seen.lock),
 };
 
-static const char * const levels[] = { "PTE", "PMD", "PUD" };
+static atomic_long_t mnd_reports;
+static DEFINE_PER_CPU(unsigned long, mnd_changes);
+
+static const char * const mnd_kinds[] = {
+	[MMU_NOTIFIER_DEBUG_CLEAR] =
+		"an entry is cleared or made PROT_NONE, and no invalidation covers it",
+	[MMU_NOTIFIER_DEBUG_PROTECT] =
+		"an entry is write-protected, and no invalidation covers it",
+	[MMU_NOTIFIER_DEBUG_REPLACE] =
+		"an entry is pointed elsewhere, and no invalidation covers it",
+	[MMU_NOTIFIER_DEBUG_DETACH] =
+		"a page table in use is taken away, and no invalidation covers it",
+	[MMU_NOTIFIER_DEBUG_NO_PAGE] =
+		"invalidate_page does not follow the clearing of an entry",
+	[MMU_NOTIFIER_DEBUG_EMPTY] =
+		"an invalidation of an empty range, of which nobody will hear",
+	[MMU_NOTIFIER_DEBUG_RANGE] =
+		"an invalidation of a range that is unaligned or out of bounds",
+	[MMU_NOTIFIER_DEBUG_LOCK] =
+		"an invalidation without mmap_lock, VMA lock or reverse-map lock",
+	[MMU_NOTIFIER_DEBUG_END] =
+		"an end or invalidate_page without its start",
+	[MMU_NOTIFIER_DEBUG_CHANGED] =
+		"a range has changed since its start, or is gone",
+	[MMU_NOTIFIER_DEBUG_OPEN] =
+		"an invalidation is left in flight",
+	[MMU_NOTIFIER_DEBUG_CONTEXT] =
+		"invalidate_page without the page-table lock",
+};
+
+static const char * const mnd_levels[] = { "PTE", "PMD", "PUD" };
 
 /**
  * mmu_notifier_debug_reports - how much was found wrong since boot
  *
  * Context: any.
- * Return: the number of faults, those included that were too alike to print.
+ * Return: the number of faults, those included that were not printed.
  */
 unsigned long mmu_notifier_debug_reports(void)
 {
-	return atomic_long_read(&debug_reports);
+	return atomic_long_read(&mnd_reports);
 }
 EXPORT_SYMBOL_GPL(mmu_notifier_debug_reports);
 
-/* Is this the first of its kind from this stack? */
-static bool first_of(enum mmu_notifier_debug_kind kind)
+/**
+ * mmu_notifier_debug_see - is a report to be printed?
+ * @seen: what has been printed
+ * @hash: of the report's call stack and kind
+ *
+ * Context: any.
+ * Return: what is to be done.  The limit is told once, when the first report is
+ * not printed for its sake.
+ */
+enum mmu_notifier_debug_verdict
+mmu_notifier_debug_see(struct mmu_notifier_debug_seen *seen, u32 hash)
 {
-	unsigned long stack[24], flags;
-	unsigned int nr, i;
-	bool first = true;
-	u32 hash;
+	enum mmu_notifier_debug_verdict verdict = MMU_NOTIFIER_DEBUG_COUNT;
+	unsigned long flags;
+	unsigned int i;
 
-	nr = stack_trace_save(stack, ARRAY_SIZE(stack), 2);
-	hash = jhash(stack, nr * sizeof(*stack), kind);
+	raw_spin_lock_irqsave(&seen->lock, flags);
+	for (i = 0; i < seen->nr; i++)
+		if (seen->hash[i] == hash)
+			break;
+	if (i < seen->nr) {
+		seen->repeated++;
+	} else if (seen->nr < ARRAY_SIZE(seen->hash)) {
+		seen->hash[seen->nr++] = hash;
+		verdict = MMU_NOTIFIER_DEBUG_PRINT;
+	} else {
+		seen->unprinted++;
+		if (!seen->full)
+			verdict = MMU_NOTIFIER_DEBUG_LIMIT;
+		seen->full = true;
+	}
+	raw_spin_unlock_irqrestore(&seen->lock, flags);
+	return verdict;
+}
 
-	raw_spin_lock_irqsave(&debug_lock, flags);
-	for (i = 0; i < debug_nr_seen && first; i++)
-		first = debug_seen[i] != hash;
-	if (first && debug_nr_seen == ARRAY_SIZE(debug_seen))
-		first = false;
-	else if (first)
-		debug_seen[debug_nr_seen++] = hash;
-	raw_spin_unlock_irqrestore(&debug_lock, flags);
-	return first;
+/* Is the report the first of its kind from this stack? */
+static bool mnd_first(enum mmu_notifier_debug_kind kind)
+{
+	unsigned long stack[24];
+	unsigned int nr;
+
+	nr = stack_trace_save(stack, ARRAY_SIZE(stack), 3);
+	switch (mmu_notifier_debug_see(&mnd_seen, jhash(stack, nr * sizeof(*stack), kind))) {
+	case MMU_NOTIFIER_DEBUG_PRINT:
+		return true;
+	case MMU_NOTIFIER_DEBUG_LIMIT:
+		pr_err("mmu_notifier: %zu different reports have been printed; further ones are counted only (unprinted in debugfs: mmu_notifier_debug)\n",
+		       ARRAY_SIZE(mnd_seen.hash));
+		return false;
+	default:
+		return false;
+	}
 }
 
 /* KUnit cases take the reports that they provoke. */
@@ -105,39 +165,75 @@ void mmu_notifier_debug_report(const struct mmu_notifier_debug_fault *fault)
 
 	KUNIT_STATIC_STUB_REDIRECT(mmu_notifier_debug_report, fault);
 
-	atomic_long_inc(&debug_reports);
-	if (!first_of(fault->kind))
-		return;
+	if (!fault->asked) {
+		atomic_long_inc(&mnd_reports);
+		if (!mnd_first(fault->kind))
+			return;
+	}
 
 	pr_err("==================================================================\n");
-	pr_err("WARNING: mmu_notifier: %s\n", kinds[fault->kind]);
+	pr_err("WARNING: mmu_notifier: %s\n", mnd_kinds[fault->kind]);
+	if (fault->asked)
+		pr_err("This was asked for through debugfs: the checker works.\n");
 	pr_err("mm %p, %s at %#lx-%#lx, old entry %#lx, new entry %#lx\n",
-	       fault->mm, levels[fault->level], fault->start, fault->end,
+	       fault->mm, mnd_levels[fault->level], fault->start, fault->end,
 	       fault->old, fault->new);
 	for (i = 0; i < task->nr; i++)
-		pr_err("open: mm %p, %#lx-%#lx%s, since %pS\n",
-		       task->section[i].mm, task->section[i].start,
-		       task->section[i].end,
-		       task->section[i].page ? " (one page)" : "",
-		       (void *)task->section[i].ip);
+		pr_err("in flight: mm %p, %#lx-%#lx%s%s, since %pS\n",
+		       task->inflight[i].mm, task->inflight[i].start,
+		       task->inflight[i].end,
+		       task->inflight[i].page ? " (one page)" : "",
+		       task->inflight[i].lost ? " (its range is gone)" : "",
+		       (void *)task->inflight[i].ip);
 	dump_stack();
 	pr_err("==================================================================\n");
+	if (fault->asked)
+		return;
 	add_taint(TAINT_WARN, LOCKDEP_STILL_OK);
 	check_panic_on_warn("mmu_notifier");
 }
 
-static void report_section(enum mmu_notifier_debug_kind kind,
-			   const struct mmu_notifier_range *range)
+static void mnd_report(struct mmu_notifier_debug_fault *fault)
 {
-	mmu_notifier_debug_report(&(struct mmu_notifier_debug_fault) {
+	struct mmu_notifier_debug_task *task = &current->mmu_notifier_debug;
+
+	if (!static_branch_likely(&mmu_notifier_debug_key))
+		return;
+	fault->asked = task->asked;
+	task->asked = false;
+	mmu_notifier_debug_report(fault);
+}
+
+static void mnd_report_range(enum mmu_notifier_debug_kind kind,
+			     struct mm_struct *mm, unsigned long start,
+			     unsigned long end)
+{
+	mnd_report(&(struct mmu_notifier_debug_fault) {
 		.kind = kind,
-		.mm = range->mm,
-		.start = range->start,
-		.end = range->end,
+		.mm = mm,
+		.start = start,
+		.end = end,
 	});
 }
 
-static bool debug_off(void)
+/**
+ * mmu_notifier_debug_switch - turn the checker on or off
+ * @on: on
+ *
+ * Invalidations are noted while it is off: it can be turned on while some are in
+ * flight.
+ *
+ * Context: may sleep; not under a lock inside which CPUs come or go.
+ */
+void mmu_notifier_debug_switch(bool on)
+{
+	if (on)
+		static_branch_enable(&mmu_notifier_debug_key);
+	else
+		static_branch_disable(&mmu_notifier_debug_key);
+}
+
+static bool mnd_off(void)
 {
 	/* In an interrupt it is not the task that does things. */
 	return current->mmu_notifier_debug.off || !in_task();
@@ -147,8 +243,8 @@ static bool debug_off(void)
  * mmu_notifier_debug_disable - page tables are changed that nobody uses
  *
  * Until mmu_notifier_debug_enable(), for this task.  For self-tests of page
- * tables, and where an architecture takes an entry apart to put it together
- * again before the page-table lock is dropped.
+ * tables, and where code takes an entry apart to put it together again before the
+ * page-table lock is dropped.
  *
  * Context: any.
  */
@@ -173,19 +269,24 @@ EXPORT_SYMBOL_GPL(mmu_notifier_debug_enable);
  * Entries, of any level, as raw values.
  */
 
-/* Could user space, and so a secondary MMU, use it? */
-static bool entry_mapped(unsigned long val)
+/* What can a secondary MMU find there?  In ascending order of rights. */
+enum mnd_state { MND_NONE, MND_PROT_NONE, MND_USER };
+
+static enum mnd_state mnd_state(unsigned long val)
 {
 #ifdef CONFIG_X86
-	return (val & (_PAGE_PRESENT | _PAGE_USER)) ==
-	       (_PAGE_PRESENT | _PAGE_USER);
+	if (val & _PAGE_PRESENT)
+		return val & _PAGE_USER ? MND_USER : MND_NONE;
+	return val & _PAGE_PROTNONE ? MND_PROT_NONE : MND_NONE;
 #else
-	return pte_valid(__pte(val));
+	if (pte_valid(__pte(val)))
+		return MND_USER;
+	return pte_present_invalid(__pte(val)) ? MND_PROT_NONE : MND_NONE;
 #endif
 }
 
 /* Does the entry of a PMD or PUD map memory, and not a table? */
-static bool entry_leaf(unsigned long val)
+static bool mnd_leaf(unsigned long val)
 {
 #ifdef CONFIG_X86
 	return val & _PAGE_PSE;
@@ -194,13 +295,13 @@ static bool entry_leaf(unsigned long val)
 #endif
 }
 
-static bool entry_write(unsigned long val)
+static bool mnd_writable(unsigned long val)
 {
 	return pte_write(__pte(val));
 }
 
-/* All levels have it in the same place, but for x86's PAT bit. */
-static unsigned long entry_pfn(enum mmu_notifier_level level, unsigned long val)
+/* Every level has the pfn in the same place, but for x86's PAT bit. */
+static unsigned long mnd_pfn(enum mmu_notifier_level level, unsigned long val)
 {
 	switch (level) {
 	case MMU_NOTIFIER_PUD:
@@ -212,7 +313,7 @@ static unsigned long entry_pfn(enum mmu_notifier_level level, unsigned long val)
 	}
 }
 
-static unsigned long level_size(enum mmu_notifier_level level)
+static unsigned long mnd_size(enum mmu_notifier_level level)
 {
 	switch (level) {
 	case MMU_NOTIFIER_PUD:
@@ -229,8 +330,8 @@ static unsigned long level_size(enum mmu_notifier_level level)
  * in them.  The caller has locked the entry; what is above it may go meanwhile,
  * but not be freed: irqs are off, as for a lockless walk.
  */
-static bool entry_find(struct mm_struct *mm, unsigned long addr, void *entry,
-		       enum mmu_notifier_level *level)
+static bool mnd_find(struct mm_struct *mm, unsigned long addr, void *entry,
+		     enum mmu_notifier_level *level)
 {
 	unsigned long flags;
 	bool found = false;
@@ -272,28 +373,95 @@ out:
 	return found;
 }
 
-static struct mmu_notifier_debug_section *
-covering(struct mm_struct *mm, unsigned long start, unsigned long end)
+/*
+ * What is in flight.
+ */
+
+static void mnd_forget(struct mmu_notifier_debug_inflight *inflight)
 {
 	struct mmu_notifier_debug_task *task = &current->mmu_notifier_debug;
-	struct mmu_notifier_debug_section *found = NULL;
+
+	/* Nearly always the last one. */
+	memmove(inflight, inflight + 1,
+		(char *)&task->inflight[task->nr] - (char *)(inflight + 1));
+	task->nr--;
+}
+
+/*
+ * Does the range, in the task's own stack, still say what it said at the start?
+ * If it is gone, another function's variables may be there.
+ */
+static bool mnd_same(const struct mmu_notifier_debug_inflight *inflight)
+{
+	const struct mmu_notifier_range *range = inflight->range;
+
+	return READ_ONCE_NOCHECK(range->mm) == inflight->mm &&
+	       READ_ONCE_NOCHECK(range->start) == inflight->start &&
+	       READ_ONCE_NOCHECK(range->end) == inflight->end;
+}
+
+/*
+ * The end of an invalidation is missing if its range was in a stack frame that has
+ * returned.  Stacks grow down, here: @frame is the checker's own, and all frames
+ * that are left of its callers are above.
+ */
+static void mnd_find_lost(unsigned long frame)
+{
+	struct mmu_notifier_debug_task *task = &current->mmu_notifier_debug;
+	unsigned int i = 0;
+
+	while (i < task->nr) {
+		struct mmu_notifier_debug_inflight *inflight = &task->inflight[i];
+
+		if (!object_is_on_stack(inflight->range)) {
+			i++;
+		} else if ((unsigned long)inflight->range < frame) {
+			if (!inflight->lost)
+				mnd_report_range(MMU_NOTIFIER_DEBUG_OPEN,
+						 inflight->mm, inflight->start,
+						 inflight->end);
+			mnd_forget(inflight);
+		} else {
+			if (!inflight->lost && !mnd_same(inflight)) {
+				inflight->lost = true;
+				mnd_report_range(MMU_NOTIFIER_DEBUG_CHANGED,
+						 inflight->mm, inflight->start,
+						 inflight->end);
+			}
+			i++;
+		}
+	}
+}
+
+static struct mmu_notifier_debug_inflight *
+mnd_covering(struct mm_struct *mm, unsigned long start, unsigned long end,
+	     unsigned long frame)
+{
+	struct mmu_notifier_debug_task *task = &current->mmu_notifier_debug;
+	struct mmu_notifier_debug_inflight *found = NULL;
 	unsigned int i;
 
+	mnd_find_lost(frame);
 	for (i = 0; i < task->nr; i++) {
-		struct mmu_notifier_debug_section *s = &task->section[i];
+		struct mmu_notifier_debug_inflight *inflight = &task->inflight[i];
 
-		if (s->mm != mm || s->start > start || s->end < end)
+		if (inflight->lost || inflight->mm != mm ||
+		    inflight->start > start || inflight->end < end)
 			continue;
 		/* Who gets a pair needs no invalidate_page. */
-		if (!s->page)
-			return s;
-		found = s;
+		if (!inflight->page)
+			return inflight;
+		found = inflight;
 	}
 	return found;
 }
 
+/*
+ * Changes.
+ */
+
 /* Does a page table, taken out of the entry @table, map anything? */
-static bool table_maps(enum mmu_notifier_level level, unsigned long table)
+static bool mnd_table_maps(enum mmu_notifier_level level, unsigned long table)
 {
 	unsigned long *entry;
 	unsigned int i;
@@ -303,9 +471,9 @@ static bool table_maps(enum mmu_notifier_level level, unsigned long table)
 		for (i = 0; i < PTRS_PER_PMD; i++) {
 			unsigned long val = READ_ONCE(entry[i]);
 
-			if (entry_mapped(val) &&
-			    (entry_leaf(val) ||
-			     table_maps(MMU_NOTIFIER_PMD, val)))
+			if (mnd_state(val) != MND_NONE &&
+			    (mnd_leaf(val) ||
+			     mnd_table_maps(MMU_NOTIFIER_PMD, val)))
 				return true;
 		}
 		return false;
@@ -313,20 +481,22 @@ static bool table_maps(enum mmu_notifier_level level, unsigned long table)
 
 	entry = (unsigned long *)pmd_page_vaddr(__pmd(table));
 	for (i = 0; i < PTRS_PER_PTE; i++)
-		if (entry_mapped(READ_ONCE(entry[i])))
+		if (mnd_state(READ_ONCE(entry[i])) != MND_NONE)
 			return true;
 	return false;
 }
 
-static void check_detach(struct mm_struct *mm, unsigned long addr,
-			 enum mmu_notifier_level level, unsigned long table)
+static void mnd_check_detach(struct mm_struct *mm, unsigned long addr,
+			     enum mmu_notifier_level level, unsigned long table,
+			     unsigned long frame)
 {
-	unsigned long size = level_size(level);
+	unsigned long size = mnd_size(level);
 
 	addr &= ~(size - 1);
-	if (covering(mm, addr, addr + size) || !table_maps(level, table))
+	if (mnd_covering(mm, addr, addr + size, frame) ||
+	    !mnd_table_maps(level, table))
 		return;
-	mmu_notifier_debug_report(&(struct mmu_notifier_debug_fault) {
+	mnd_report(&(struct mmu_notifier_debug_fault) {
 		.kind = MMU_NOTIFIER_DEBUG_DETACH,
 		.mm = mm,
 		.start = addr,
@@ -337,27 +507,27 @@ static void check_detach(struct mm_struct *mm, unsigned long addr,
 }
 
 /*
- * A present entry appears where one was cleared: who was to hear of it by
+ * An entry appears where one was cleared: a subscriber that was to hear of it by
  * invalidate_page() would have both.
  */
-static void check_pending(struct mm_struct *mm, unsigned long addr,
-			  unsigned long new)
+static void mnd_check_pending(struct mm_struct *mm, unsigned long addr,
+			      unsigned long new)
 {
 	struct mmu_notifier_debug_task *task = &current->mmu_notifier_debug;
 	unsigned int i;
 
 	for (i = 0; i < task->nr; i++) {
-		struct mmu_notifier_debug_section *s = &task->section[i];
+		struct mmu_notifier_debug_inflight *inflight = &task->inflight[i];
 
-		if (!s->pending || s->mm != mm ||
-		    addr < s->start || addr >= s->end)
+		if (!inflight->pending || inflight->mm != mm ||
+		    addr < inflight->start || addr >= inflight->end)
 			continue;
-		s->pending = false;
-		mmu_notifier_debug_report(&(struct mmu_notifier_debug_fault) {
+		inflight->pending = false;
+		mnd_report(&(struct mmu_notifier_debug_fault) {
 			.kind = MMU_NOTIFIER_DEBUG_NO_PAGE,
 			.mm = mm,
-			.start = s->start,
-			.end = s->end,
+			.start = inflight->start,
+			.end = inflight->end,
 			.new = new,
 		});
 	}
@@ -378,50 +548,52 @@ void __mmu_notifier_debug_entry(struct mm_struct *mm, unsigned long addr,
 				void *entry, enum mmu_notifier_level level,
 				unsigned long old, unsigned long new)
 {
-	struct mmu_notifier_debug_section *section;
+	unsigned long frame = (unsigned long)__builtin_frame_address(0);
+	enum mnd_state was = mnd_state(old), is = mnd_state(new);
+	struct mmu_notifier_debug_inflight *inflight;
 	enum mmu_notifier_debug_kind kind;
 	enum mmu_notifier_level real = level;
 	unsigned long size;
 
 	if (mm == &init_mm)
 		return;
-	if (!entry_mapped(old)) {
-		if (entry_mapped(new) && current->mmu_notifier_debug.nr)
-			check_pending(mm, addr, new);
+	if (was == MND_NONE) {
+		if (is != MND_NONE && current->mmu_notifier_debug.nr)
+			mnd_check_pending(mm, addr, new);
 		return;
 	}
-	if (debug_off())
+	if (mnd_off())
 		return;
-	if (level != MMU_NOTIFIER_PTE && !entry_leaf(old)) {
-		if (!entry_mapped(new) || entry_leaf(new))
-			check_detach(mm, addr, level, old);
+	if (level != MMU_NOTIFIER_PTE && !mnd_leaf(old)) {
+		if (is == MND_NONE || mnd_leaf(new))
+			mnd_check_detach(mm, addr, level, old, frame);
 		return;
 	}
 
-	if (!entry_mapped(new))
+	if (is < was)
 		kind = MMU_NOTIFIER_DEBUG_CLEAR;
-	else if (entry_pfn(level, old) != entry_pfn(level, new))
+	else if (mnd_pfn(level, old) != mnd_pfn(level, new))
 		kind = MMU_NOTIFIER_DEBUG_REPLACE;
-	else if (entry_write(old) && !entry_write(new))
+	else if (mnd_writable(old) && !mnd_writable(new))
 		kind = MMU_NOTIFIER_DEBUG_PROTECT;
 	else
 		return;
-	this_cpu_inc(debug_changes);
+	this_cpu_inc(mnd_changes);
 
 	/* For a PTE the leaf's bit has another meaning: look where it is. */
-	if (level == MMU_NOTIFIER_PTE && entry_leaf(old) &&
-	    !entry_find(mm, addr, entry, &real))
+	if (level == MMU_NOTIFIER_PTE && mnd_leaf(old) &&
+	    !mnd_find(mm, addr, entry, &real))
 		return;
-	size = level_size(real);
+	size = mnd_size(real);
 	addr &= ~(size - 1);
-	section = covering(mm, addr, addr + size);
-	if (section) {
-		section->pending = section->page;
+	inflight = mnd_covering(mm, addr, addr + size, frame);
+	if (inflight) {
+		inflight->pending = inflight->page;
 		return;
 	}
-	if (!entry_find(mm, addr, entry, &real))
+	if (!mnd_find(mm, addr, entry, &real))
 		return;
-	mmu_notifier_debug_report(&(struct mmu_notifier_debug_fault) {
+	mnd_report(&(struct mmu_notifier_debug_fault) {
 		.kind = kind,
 		.mm = mm,
 		.start = addr,
@@ -448,18 +620,20 @@ EXPORT_SYMBOL_GPL(__mmu_notifier_debug_entry);
 void mmu_notifier_debug_detach(struct mm_struct *mm, unsigned long addr,
 			       void *entry, enum mmu_notifier_level level)
 {
+	unsigned long frame = (unsigned long)__builtin_frame_address(0);
 	unsigned long val = READ_ONCE(*(unsigned long *)entry);
 
-	if (debug_off() || !entry_mapped(val))
+	if (!static_branch_likely(&mmu_notifier_debug_key) || mnd_off() ||
+	    mnd_state(val) == MND_NONE)
 		return;
-	if (entry_leaf(val))
+	if (mnd_leaf(val))
 		__mmu_notifier_debug_entry(mm, addr, entry, level, val, 0);
 	else
-		check_detach(mm, addr, level, val);
+		mnd_check_detach(mm, addr, level, val, frame);
 }
 
 /*
- * Sections.
+ * Starts and ends.
  */
 
 #ifdef CONFIG_LOCKDEP
@@ -468,7 +642,7 @@ void mmu_notifier_debug_detach(struct mm_struct *mm, unsigned long addr,
  * belongs to cannot be told: munmap() and mremap() take VMAs out of the tree
  * while a reverse-map walk still finds them.  So any of these locks will do.
  */
-static bool section_locked(const struct mmu_notifier_range *range)
+static bool mnd_locked(const struct mmu_notifier_range *range)
 {
 	int i;
 
@@ -485,193 +659,337 @@ static bool section_locked(const struct mmu_notifier_range *range)
 	return false;
 }
 #else
-static bool section_locked(const struct mmu_notifier_range *range)
+static bool mnd_locked(const struct mmu_notifier_range *range)
 {
 	return true;
 }
 #endif
 
-static bool range_ok(const struct mmu_notifier_range *range)
+static void mnd_check_range(const struct mmu_notifier_range *range)
 {
 	/* exit_mmap() says "everything" so. */
 	unsigned long end = range->end == ULONG_MAX ? TASK_SIZE_MAX : range->end;
 
-	return range->start < end && end <= TASK_SIZE_MAX &&
-	       PAGE_ALIGNED(range->start) &&
-	       (PAGE_ALIGNED(end) || range->end == ULONG_MAX);
+	if (range->start == range->end)
+		mnd_report_range(MMU_NOTIFIER_DEBUG_EMPTY, range->mm,
+				 range->start, range->end);
+	else if (range->start > end || end > TASK_SIZE_MAX ||
+		 !PAGE_ALIGNED(range->start) ||
+		 (!PAGE_ALIGNED(end) && range->end != ULONG_MAX))
+		mnd_report_range(MMU_NOTIFIER_DEBUG_RANGE, range->mm,
+				 range->start, range->end);
+	if (!mnd_locked(range))
+		mnd_report_range(MMU_NOTIFIER_DEBUG_LOCK, range->mm,
+				 range->start, range->end);
 }
 
 /**
- * mmu_notifier_debug_start - the task opens a section
- * @range: the section
+ * mmu_notifier_debug_start - the task starts an invalidation
+ * @range: what is invalidated
  *
  * Context: that of mmu_notifier_invalidate_range_start().
  */
 void mmu_notifier_debug_start(struct mmu_notifier_range *range)
 {
+	unsigned long frame = (unsigned long)__builtin_frame_address(0);
 	struct mmu_notifier_debug_task *task = &current->mmu_notifier_debug;
-	struct mmu_notifier_debug_section *section;
+	struct mmu_notifier_debug_inflight *inflight;
+	unsigned int i;
 
 	if (task->off)
 		return;
-	if (!range_ok(range))
-		report_section(MMU_NOTIFIER_DEBUG_RANGE, range);
-	if (!section_locked(range))
-		report_section(MMU_NOTIFIER_DEBUG_LOCK, range);
+	if (unlikely(task->nr)) {
+		mnd_find_lost(frame);
+		/* The same function again: it has left its range in flight. */
+		for (i = 0; i < task->nr; i++) {
+			inflight = &task->inflight[i];
+			if (inflight->range != range)
+				continue;
+			if (!inflight->lost)
+				mnd_report_range(MMU_NOTIFIER_DEBUG_OPEN,
+						 inflight->mm, inflight->start,
+						 inflight->end);
+			mnd_forget(inflight);
+			break;
+		}
+	}
+	if (static_branch_likely(&mmu_notifier_debug_key))
+		mnd_check_range(range);
 	if (task->nr == MMU_NOTIFIER_DEBUG_DEPTH) {
-		/* A kernel thread never returns to user space. */
-		report_section(MMU_NOTIFIER_DEBUG_OPEN, range);
+		/* None nests so deeply: ranges that are not on the stack are lost. */
+		mnd_report_range(MMU_NOTIFIER_DEBUG_OPEN, range->mm,
+				 range->start, range->end);
 		task->nr = 0;
 	}
-	section = &task->section[task->nr++];
-	section->range = range;
-	section->mm = range->mm;
-	section->start = range->start;
-	section->end = range->end;
-	section->page = range->flags & MMU_NOTIFIER_RANGE_PAGE;
-	section->pending = false;
-	section->ip = _RET_IP_;
+	inflight = &task->inflight[task->nr++];
+	inflight->range = range;
+	inflight->mm = range->mm;
+	inflight->start = range->start;
+	inflight->end = range->end;
+	inflight->page = range->flags & MMU_NOTIFIER_RANGE_PAGE;
+	inflight->pending = false;
+	inflight->lost = false;
+	inflight->ip = _RET_IP_;
 }
 EXPORT_SYMBOL_GPL(mmu_notifier_debug_start);
 
-static struct mmu_notifier_debug_section *
-section_of(struct mmu_notifier_range *range)
+static struct mmu_notifier_debug_inflight *
+mnd_of(struct mmu_notifier_range *range)
 {
 	struct mmu_notifier_debug_task *task = &current->mmu_notifier_debug;
-	struct mmu_notifier_debug_section *section;
+	struct mmu_notifier_debug_inflight *inflight;
 	unsigned int i = task->nr;
 
 	while (i--) {
-		section = &task->section[i];
-		if (section->range != range)
+		inflight = &task->inflight[i];
+		if (inflight->range != range)
 			continue;
-		if (section->mm != range->mm || section->start != range->start ||
-		    section->end != range->end)
-			report_section(MMU_NOTIFIER_DEBUG_CHANGED, range);
-		return section;
+		if (!inflight->lost &&
+		    (inflight->mm != range->mm || inflight->start != range->start ||
+		     inflight->end != range->end))
+			mnd_report_range(MMU_NOTIFIER_DEBUG_CHANGED, range->mm,
+					 range->start, range->end);
+		return inflight;
 	}
 	/* Else mmu_notifier_range_init_none() was all there was. */
 	if (range->mm)
-		report_section(MMU_NOTIFIER_DEBUG_END, range);
+		mnd_report_range(MMU_NOTIFIER_DEBUG_END, range->mm,
+				 range->start, range->end);
 	return NULL;
 }
 
 /**
- * mmu_notifier_debug_end - the task closes a section
- * @range: the section
+ * mmu_notifier_debug_end - the task ends an invalidation
+ * @range: what was invalidated
  *
  * Context: that of mmu_notifier_invalidate_range_end().
  */
 void mmu_notifier_debug_end(struct mmu_notifier_range *range)
 {
-	struct mmu_notifier_debug_task *task = &current->mmu_notifier_debug;
-	struct mmu_notifier_debug_section *section;
+	struct mmu_notifier_debug_inflight *inflight;
 
-	if (task->off)
+	if (current->mmu_notifier_debug.off)
 		return;
-	section = section_of(range);
-	if (!section)
+	inflight = mnd_of(range);
+	if (!inflight)
 		return;
-	if (section->pending)
-		report_section(MMU_NOTIFIER_DEBUG_NO_PAGE, range);
-	/* Nearly always the last one. */
-	memmove(section, section + 1,
-		(char *)&task->section[task->nr] - (char *)(section + 1));
-	task->nr--;
+	if (inflight->pending)
+		mnd_report_range(MMU_NOTIFIER_DEBUG_NO_PAGE, range->mm,
+				 range->start, range->end);
+	mnd_forget(inflight);
 }
 EXPORT_SYMBOL_GPL(mmu_notifier_debug_end);
 
 /**
- * mmu_notifier_debug_page - the task invalidates the page of a section
- * @range: the section
+ * mmu_notifier_debug_page - the task invalidates the page of an invalidation
+ * @range: what is invalidated
  *
  * Context: that of mmu_notifier_invalidate_page().
  */
 void mmu_notifier_debug_page(struct mmu_notifier_range *range)
 {
-	struct mmu_notifier_debug_section *section;
+	struct mmu_notifier_debug_inflight *inflight;
 
 	if (current->mmu_notifier_debug.off ||
 	    !(range->flags & MMU_NOTIFIER_RANGE_PAGE))
 		return;
-	section = section_of(range);
-	if (section)
-		section->pending = false;
+	inflight = mnd_of(range);
+	if (inflight)
+		inflight->pending = false;
 	/* With PREEMPT_RT one can be preempted under a spinlock. */
 	if (IS_ENABLED(CONFIG_PREEMPT_COUNT) && !IS_ENABLED(CONFIG_PREEMPT_RT) &&
 	    preemptible())
-		report_section(MMU_NOTIFIER_DEBUG_CONTEXT, range);
+		mnd_report_range(MMU_NOTIFIER_DEBUG_CONTEXT, range->mm,
+				 range->start, range->end);
 }
 EXPORT_SYMBOL_GPL(mmu_notifier_debug_page);
 
 /**
- * mmu_notifier_debug_unlock - the task drops a page-table lock
+ * __mmu_notifier_debug_unlock - the task drops a page-table lock
  *
  * Before that, mmu_notifier_invalidate_page() must have followed each clearing
- * of an entry in a section of one page.
+ * of an entry in an invalidation of one page.
  *
  * Context: atomic.
  */
-void mmu_notifier_debug_unlock(void)
+void __mmu_notifier_debug_unlock(void)
 {
 	struct mmu_notifier_debug_task *task = &current->mmu_notifier_debug;
 	unsigned int i;
 
-	if (likely(!task->nr) || task->off)
+	if (task->off)
 		return;
 	for (i = 0; i < task->nr; i++) {
-		struct mmu_notifier_debug_section *s = &task->section[i];
+		struct mmu_notifier_debug_inflight *inflight = &task->inflight[i];
 
-		if (!s->pending)
+		if (!inflight->pending)
 			continue;
-		s->pending = false;
-		mmu_notifier_debug_report(&(struct mmu_notifier_debug_fault) {
-			.kind = MMU_NOTIFIER_DEBUG_NO_PAGE,
-			.mm = s->mm,
-			.start = s->start,
-			.end = s->end,
-		});
+		inflight->pending = false;
+		mnd_report_range(MMU_NOTIFIER_DEBUG_NO_PAGE, inflight->mm,
+				 inflight->start, inflight->end);
 	}
 }
-EXPORT_SYMBOL_GPL(mmu_notifier_debug_unlock);
+EXPORT_SYMBOL_GPL(__mmu_notifier_debug_unlock);
 
 /**
- * mmu_notifier_debug_return - the task goes back to user space, or exits
+ * __mmu_notifier_debug_schedule - the task sleeps
+ *
+ * It may do so with an invalidation in flight, but for one that has lost its
+ * stack frame: that was left in flight, as by a kernel thread that is back in its
+ * main loop.
  *
  * Context: any.
  */
-void mmu_notifier_debug_return(void)
+void __mmu_notifier_debug_schedule(void)
+{
+	mnd_find_lost((unsigned long)__builtin_frame_address(0));
+}
+
+/**
+ * __mmu_notifier_debug_return - nothing may be in flight any more
+ *
+ * The task returns to user space, exits, or is done with a piece of work.
+ *
+ * Context: any.
+ */
+void __mmu_notifier_debug_return(void)
 {
 	struct mmu_notifier_debug_task *task = &current->mmu_notifier_debug;
+	unsigned int i;
 
-	if (likely(!task->nr))
-		return;
-	mmu_notifier_debug_report(&(struct mmu_notifier_debug_fault) {
-		.kind = MMU_NOTIFIER_DEBUG_OPEN,
-		.mm = task->section[0].mm,
-		.start = task->section[0].start,
-		.end = task->section[0].end,
-	});
+	/* What is lost has been reported. */
+	for (i = 0; i < task->nr && task->inflight[i].lost; i++)
+		;
+	if (i < task->nr)
+		mnd_report_range(MMU_NOTIFIER_DEBUG_OPEN, task->inflight[i].mm,
+				 task->inflight[i].start,
+				 task->inflight[i].end);
 	task->nr = 0;
 }
-EXPORT_SYMBOL_GPL(mmu_notifier_debug_return);
+EXPORT_SYMBOL_GPL(__mmu_notifier_debug_return);
 
-static int debug_show(struct seq_file *m, void *unused)
+/*
+ * For the administrator.
+ */
+
+/**
+ * mmu_notifier_debug_try - does the checker work here?
+ *
+ * Clears an entry of an address space that nobody uses, without an invalidation.
+ * That must be reported.  The report is marked and does not count as a fault.
+ *
+ * Context: may sleep; no lock.
+ * Return: 0, -ENOMEM, or -ENODATA if there was no report.
+ */
+int mmu_notifier_debug_try(void)
 {
-	unsigned long changes = 0;
+	struct mmu_notifier_debug_task *task = &current->mmu_notifier_debug;
+	const unsigned long addr = PUD_SIZE;
+	struct mm_struct *mm = mm_alloc();
+	struct mmu_gather tlb;
+	int ret = -ENOMEM;
+	spinlock_t *ptl;	/* of the entry */
+	pte_t *ptep;
+
+	if (!mm)
+		return ret;
+	mmap_write_lock(mm);
+	ptep = get_locked_pte(mm, addr, &ptl);
+	if (ptep) {
+		set_pte_at(mm, addr, ptep,
+			   pte_mkspecial(pfn_pte(my_zero_pfn(addr),
+						 PAGE_READONLY)));
+		/* What else is wrong is reported first, and is not what was asked for. */
+		mnd_find_lost((unsigned long)__builtin_frame_address(0));
+		task->asked = true;
+		ptep_get_and_clear(mm, addr, ptep);
+		ret = task->asked ? -ENODATA : 0;
+		task->asked = false;
+		pte_unmap_unlock(ptep, ptl);
+	}
+	/* No VMA is there by which exit_mmap() would find the page table. */
+	tlb_gather_mmu(&tlb, mm);
+	free_pgd_range(&tlb, addr, addr + PAGE_SIZE, 0, 0);
+	tlb_finish_mmu(&tlb);
+	mmap_write_unlock(mm);
+	mmput(mm);
+	return ret;
+}
+
+static int mnd_show(struct seq_file *m, void *unused)
+{
+	unsigned long changes = 0, repeated, unprinted;
 	int cpu;
 
 	for_each_possible_cpu(cpu)
-		changes += per_cpu(debug_changes, cpu);
-	seq_printf(m, "changes %lu\nreports %lu\n", changes,
-		   mmu_notifier_debug_reports());
+		changes += READ_ONCE(per_cpu(mnd_changes, cpu));
+	raw_spin_lock_irq(&mnd_seen.lock);
+	repeated = mnd_seen.repeated;
+	unprinted = mnd_seen.unprinted;
+	raw_spin_unlock_irq(&mnd_seen.lock);
+	seq_printf(m, "enabled %d\nchanges %lu\nreports %lu\nrepeated %lu\nunprinted %lu\n",
+		   static_key_enabled(&mmu_notifier_debug_key), changes,
+		   mmu_notifier_debug_reports(), repeated, unprinted);
 	return 0;
 }
-DEFINE_SHOW_ATTRIBUTE(debug);
 
-static int __init debug_init(void)
+static int mnd_open(struct inode *inode, struct file *file)
 {
-	debugfs_create_file("mmu_notifier_debug", 0400, NULL, NULL, &debug_fops);
+	return single_open(file, mnd_show, NULL);
+}
+
+static ssize_t mnd_write(struct file *file, const char __user *buf,
+			 size_t count, loff_t *pos)
+{
+	char word[8] = "";
+	int ret;
+
+	if (count >= sizeof(word))
+		return -EINVAL;
+	if (copy_from_user(word, buf, count))
+		return -EFAULT;
+	if (strcmp(strim(word), "test"))
+		return -EINVAL;
+	ret = mmu_notifier_debug_try();
+	return ret ?: count;
+}
+
+static const struct file_operations mnd_fops = {
+	.owner = THIS_MODULE,
+	.open = mnd_open,
+	.read = seq_read,
+	.write = mnd_write,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+static int mnd_set_enabled(const char *val, const struct kernel_param *kp)
+{
+	bool on;
+	int ret = kstrtobool(val, &on);
+
+	if (!ret)
+		mmu_notifier_debug_switch(on);
+	return ret;
+}
+
+static int mnd_get_enabled(char *buf, const struct kernel_param *kp)
+{
+	return scnprintf(buf, PAGE_SIZE, "%c\n",
+			 static_key_enabled(&mmu_notifier_debug_key) ? 'Y' : 'N');
+}
+
+static const struct kernel_param_ops mnd_enabled_ops = {
+	.set = mnd_set_enabled,
+	.get = mnd_get_enabled,
+};
+
+module_param_cb(enabled, &mnd_enabled_ops, NULL, 0600);
+MODULE_PARM_DESC(enabled, "Whether changes of page tables are judged (default Y)");
+
+static int __init mnd_init(void)
+{
+	debugfs_create_file("mmu_notifier_debug", 0600, NULL, NULL, &mnd_fops);
 	return 0;
 }
-late_initcall(debug_init);
+late_initcall(mnd_init);

@@ -23,6 +23,8 @@
 #include <linux/sched/task.h>
 #include <linux/shmem_fs.h>
 #include <linux/uaccess.h>
+#include <linux/workqueue.h>
+#include <asm/tlbflush.h>
 
 #include "../mmu_notifier_debug.h"
 
@@ -36,7 +38,11 @@ struct dctx {
 	spinlock_t *ptl;		/* of the entry that lock_pte() found */
 	struct completion opened;
 	unsigned int nr;		/* reports */
+	unsigned int kinds;		/* of them, by bit */
 	struct mmu_notifier_debug_fault last;
+	struct kunit *test;
+	struct kthread_work kwork;
+	struct work_struct work;
 };
 
 static void take_report(const struct mmu_notifier_debug_fault *fault)
@@ -44,7 +50,11 @@ static void take_report(const struct mmu_notifier_debug_fault *fault)
 	struct dctx *c = kunit_get_current_test()->priv;
 
 	c->nr++;
+	c->kinds |= 1u << fault->kind;
 	c->last = *fault;
+	/* A worker that other work uses, too, see left_by_work(). */
+	if (current->flags & PF_WQ_WORKER)
+		current->kunit_test = NULL;
 }
 
 /* Since the last look there was one report, of @kind, about [start, end). */
@@ -57,6 +67,15 @@ static void take_report(const struct mmu_notifier_debug_fault *fault)
 		KUNIT_EXPECT_PTR_EQ(test, (c)->last.mm, (c)->mm);	\
 	}								\
 	(c)->nr = 0;							\
+	(c)->kinds = 0;							\
+} while (0)
+
+/* There were two, of these kinds. */
+#define EXPECT_BOTH(test, c, k, l) do {					\
+	KUNIT_EXPECT_EQ(test, (c)->nr, 2);				\
+	KUNIT_EXPECT_EQ(test, (c)->kinds, 1u << (k) | 1u << (l));	\
+	(c)->nr = 0;							\
+	(c)->kinds = 0;							\
 } while (0)
 
 #define EXPECT_QUIET(test, c) do {					\
@@ -64,6 +83,7 @@ static void take_report(const struct mmu_notifier_debug_fault *fault)
 	if ((c)->nr)							\
 		KUNIT_EXPECT_EQ(test, (c)->last.kind, -1);		\
 	(c)->nr = 0;							\
+	(c)->kinds = 0;							\
 } while (0)
 
 static int dctx_init(struct kunit *test)
@@ -73,6 +93,7 @@ static int dctx_init(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, c);
 	test->priv = c;
+	c->test = test;
 	c->addr = kunit_vm_mmap(test, NULL, 0, PAGES * PAGE_SIZE,
 				PROT_READ | PROT_WRITE,
 				MAP_ANONYMOUS | MAP_PRIVATE, 0);
@@ -89,7 +110,7 @@ static int dctx_init(struct kunit *test)
 	return 0;
 }
 
-/* A case that runs with mmap_lock held, and may leave sections open. */
+/* A case that runs with mmap_lock held, and may leave invalidations in flight. */
 #define LOCKED(name)							\
 static void name##_locked(struct kunit *test);				\
 static void name(struct kunit *test)					\
@@ -103,15 +124,15 @@ static void name(struct kunit *test)					\
 }									\
 static void name##_locked(struct kunit *test)
 
-static void open_section(struct dctx *c, unsigned int flags,
-			 unsigned long start, unsigned long size)
+static void start_one(struct dctx *c, unsigned int flags,
+		      unsigned long start, unsigned long size)
 {
 	mmu_notifier_range_init(&c->range, MMU_NOTIFY_CLEAR, flags, c->mm,
 				start, start + size);
 	mmu_notifier_invalidate_range_start(&c->range);
 }
 
-static void close_section(struct dctx *c)
+static void end_one(struct dctx *c)
 {
 	mmu_notifier_invalidate_range_end(&c->range);
 }
@@ -187,6 +208,31 @@ LOCKED(clear_pte)
 	EXPECT_QUIET(test, c);
 }
 
+/* It returns nothing, so whoever uses it believes that nothing is there. */
+LOCKED(clear_by_pte_clear)
+{
+	struct dctx *c = test->priv;
+	pte_t *ptep = lock_pte(test, c->addr);
+	pte_t old = ptep_get(ptep);
+
+	pte_clear(c->mm, c->addr, ptep);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_CLEAR, c->addr,
+		      c->addr + PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, c->last.old, pte_val(old));
+	pte_clear(c->mm, c->addr, ptep);
+	set_pte_at(c->mm, c->addr, ptep, old);
+	EXPECT_QUIET(test, c);
+	unlock_pte(c, ptep);
+
+	start_one(c, 0, c->addr, PAGE_SIZE);
+	ptep = lock_pte(test, c->addr);
+	pte_clear(c->mm, c->addr, ptep);
+	set_pte_at(c->mm, c->addr, ptep, old);
+	unlock_pte(c, ptep);
+	end_one(c);
+	EXPECT_QUIET(test, c);
+}
+
 LOCKED(clear_pmd)
 {
 	struct dctx *c = test->priv;
@@ -207,17 +253,41 @@ LOCKED(clear_hugetlb)
 	pmd_t *pmd = area_pmd(test);
 
 	set_pmd_at(c->mm, c->area, pmd, some_pmd());
-	open_section(c, 0, c->area, PMD_SIZE - PAGE_SIZE);
+	start_one(c, 0, c->area, PMD_SIZE - PAGE_SIZE);
 	ptep_get_and_clear(c->mm, c->area, (pte_t *)pmd);
 	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_CLEAR, c->area,
 		      c->area + PMD_SIZE);
-	close_section(c);
+	end_one(c);
 
 	set_pmd_at(c->mm, c->area, pmd, some_pmd());
-	open_section(c, 0, c->area, PMD_SIZE);
+	start_one(c, 0, c->area, PMD_SIZE);
 	ptep_get_and_clear(c->mm, c->area, (pte_t *)pmd);
-	close_section(c);
+	end_one(c);
 	EXPECT_QUIET(test, c);
+}
+
+LOCKED(clear_by_huge_pte_clear)
+{
+#ifdef CONFIG_HUGETLB_PAGE
+	struct dctx *c = test->priv;
+	pmd_t *pmd = area_pmd(test);
+
+	set_pmd_at(c->mm, c->area, pmd, some_pmd());
+	start_one(c, 0, c->area, PMD_SIZE - PAGE_SIZE);
+	huge_pte_clear(c->mm, c->area, (pte_t *)pmd, PMD_SIZE);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_CLEAR, c->area,
+		      c->area + PMD_SIZE);
+	KUNIT_EXPECT_EQ(test, c->last.level, MMU_NOTIFIER_PMD);
+	end_one(c);
+
+	set_pmd_at(c->mm, c->area, pmd, some_pmd());
+	start_one(c, 0, c->area, PMD_SIZE);
+	huge_pte_clear(c->mm, c->area, (pte_t *)pmd, PMD_SIZE);
+	end_one(c);
+	EXPECT_QUIET(test, c);
+#else
+	kunit_mark_skipped(test, "needs HUGETLB_PAGE");
+#endif
 }
 
 LOCKED(clear_pud)
@@ -266,9 +336,9 @@ LOCKED(protect_pmd)
 	pmdp_set_wrprotect(c->mm, c->area, pmd);
 	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_PROTECT, c->area,
 		      c->area + PMD_SIZE);
-	open_section(c, 0, c->area, PMD_SIZE);
+	start_one(c, 0, c->area, PMD_SIZE);
 	pmdp_huge_get_and_clear(c->mm, c->area, pmd);
-	close_section(c);
+	end_one(c);
 	EXPECT_QUIET(test, c);
 }
 
@@ -288,11 +358,11 @@ LOCKED(replace_pte)
 		      c->addr + PAGE_SIZE);
 	unlock_pte(c, ptep);
 
-	open_section(c, 0, c->addr, PAGE_SIZE);
+	start_one(c, 0, c->addr, PAGE_SIZE);
 	ptep = lock_pte(test, c->addr);
 	set_pte_at(c->mm, c->addr, ptep, old);
 	unlock_pte(c, ptep);
-	close_section(c);
+	end_one(c);
 	EXPECT_QUIET(test, c);
 }
 
@@ -326,23 +396,23 @@ LOCKED(detach_table)
 	set_pmd(pmd, table);
 	unlock_pte(c, ptep);
 
-	/* In a section that is too short it is as bad, and in one not. */
+	/* A range that is too short is as bad, one that covers the table is not. */
 	set_pte_at(c->mm, c->area, ptep, some_pte(PAGE_READONLY));
-	open_section(c, 0, c->area + PAGE_SIZE, PMD_SIZE - PAGE_SIZE);
+	start_one(c, 0, c->area + PAGE_SIZE, PMD_SIZE - PAGE_SIZE);
 	mmu_notifier_debug_detach(c->mm, c->area, pmd, MMU_NOTIFIER_PMD);
 	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_DETACH, c->area,
 		      c->area + PMD_SIZE);
-	close_section(c);
-	open_section(c, 0, c->area, PMD_SIZE);
+	end_one(c);
+	start_one(c, 0, c->area, PMD_SIZE);
 	mmu_notifier_debug_detach(c->mm, c->area, pmd, MMU_NOTIFIER_PMD);
 	ptep_get_and_clear(c->mm, c->area, ptep);
-	close_section(c);
+	end_one(c);
 	EXPECT_QUIET(test, c);
 }
 
 struct cover_case {
 	const char *name;
-	long start, end;	/* pages, of the section; the first one changes */
+	long start, end;	/* pages, of the invalidation; the first one changes */
 	bool other_mm, closed, quiet;
 };
 
@@ -373,7 +443,7 @@ LOCKED(cover)
 				addr + cc->end * PAGE_SIZE);
 	mmu_notifier_invalidate_range_start(&c->range);
 	if (cc->closed)
-		close_section(c);
+		end_one(c);
 
 	ptep = lock_pte(test, addr);
 	old = ptep_get_and_clear(c->mm, addr, ptep);
@@ -386,7 +456,7 @@ LOCKED(cover)
 	unlock_pte(c, ptep);
 
 	if (!cc->closed)
-		close_section(c);
+		end_one(c);
 	if (mm != c->mm) {
 		mmap_write_unlock(mm);
 		/* Not here, under another mmap_lock. */
@@ -395,7 +465,7 @@ LOCKED(cover)
 	EXPECT_QUIET(test, c);
 }
 
-/* Sections of one page, and where invalidate_page comes. */
+/* Invalidations of one page, and where invalidate_page comes. */
 enum { NEVER, IN_TIME, AFTER_SET, AFTER_UNLOCK };
 
 struct page_case {
@@ -427,7 +497,7 @@ LOCKED(page)
 				c->addr + 2 * PAGE_SIZE);
 	if (pc->nested)
 		mmu_notifier_invalidate_range_start(&pair);
-	open_section(c, MMU_NOTIFIER_RANGE_PAGE, c->addr, PAGE_SIZE);
+	start_one(c, MMU_NOTIFIER_RANGE_PAGE, c->addr, PAGE_SIZE);
 
 	ptep = lock_pte(test, c->addr);
 	old = ptep_get_and_clear(c->mm, c->addr, ptep);
@@ -442,7 +512,7 @@ LOCKED(page)
 	if (pc->reports)
 		EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_NO_PAGE, c->addr,
 			      c->addr + PAGE_SIZE);
-	close_section(c);
+	end_one(c);
 	if (pc->nested)
 		mmu_notifier_invalidate_range_end(&pair);
 	EXPECT_QUIET(test, c);
@@ -460,7 +530,7 @@ LOCKED(page_at_end)
 	struct dctx *c = test->priv;
 	pte_t *ptep, old;
 
-	open_section(c, MMU_NOTIFIER_RANGE_PAGE, c->addr, PAGE_SIZE);
+	start_one(c, MMU_NOTIFIER_RANGE_PAGE, c->addr, PAGE_SIZE);
 	ptep = lock_pte(test, c->addr);
 	old = ptep_get_and_clear(c->mm, c->addr, ptep);
 	/* By lock_pte(). */
@@ -469,7 +539,7 @@ LOCKED(page_at_end)
 	spin_unlock(c->ptl);
 	pte_unmap(ptep);
 	EXPECT_QUIET(test, c);
-	close_section(c);
+	end_one(c);
 	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_NO_PAGE, c->addr,
 		      c->addr + PAGE_SIZE);
 	ptep = lock_pte(test, c->addr);
@@ -485,29 +555,32 @@ LOCKED(page_context)
 		kunit_mark_skipped(test, "needs PREEMPT_COUNT");
 		return;
 	}
-	open_section(c, MMU_NOTIFIER_RANGE_PAGE, c->addr, PAGE_SIZE);
+	start_one(c, MMU_NOTIFIER_RANGE_PAGE, c->addr, PAGE_SIZE);
 	mmu_notifier_invalidate_page(&c->range);
 	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_CONTEXT, c->addr,
 		      c->addr + PAGE_SIZE);
 	preempt_disable();
 	mmu_notifier_invalidate_page(&c->range);
 	preempt_enable();
-	close_section(c);
+	end_one(c);
 	EXPECT_QUIET(test, c);
 }
 
 struct bounds_case {
 	const char *name;
 	unsigned long start, end;
+	enum mmu_notifier_debug_kind kind;
 	bool quiet;
 };
 
 static const struct bounds_case bounds_cases[] = {
-	{ "empty", PAGE_SIZE, PAGE_SIZE },
-	{ "backwards", 2 * PAGE_SIZE, PAGE_SIZE },
-	{ "start_unaligned", PAGE_SIZE + 8, 2 * PAGE_SIZE },
-	{ "end_unaligned", PAGE_SIZE, 2 * PAGE_SIZE + 8 },
-	{ "kernel", PAGE_SIZE, ~0UL & PAGE_MASK },
+	{ "empty", PAGE_SIZE, PAGE_SIZE, MMU_NOTIFIER_DEBUG_EMPTY },
+	/* What mm->task_size makes of it while a process executes another program. */
+	{ "nothing_of_nothing", 0, 0, MMU_NOTIFIER_DEBUG_EMPTY },
+	{ "backwards", 2 * PAGE_SIZE, PAGE_SIZE, MMU_NOTIFIER_DEBUG_RANGE },
+	{ "start_unaligned", PAGE_SIZE + 8, 2 * PAGE_SIZE, MMU_NOTIFIER_DEBUG_RANGE },
+	{ "end_unaligned", PAGE_SIZE, 2 * PAGE_SIZE + 8, MMU_NOTIFIER_DEBUG_RANGE },
+	{ "kernel", PAGE_SIZE, ~0UL & PAGE_MASK, MMU_NOTIFIER_DEBUG_RANGE },
 	{ "everything", 0, ULONG_MAX, .quiet = true },
 };
 
@@ -518,13 +591,12 @@ LOCKED(bounds)
 	const struct bounds_case *bc = test->param_value;
 	struct dctx *c = test->priv;
 
-	open_section(c, 0, bc->start, bc->end - bc->start);
+	start_one(c, 0, bc->start, bc->end - bc->start);
 	if (bc->quiet)
 		EXPECT_QUIET(test, c);
 	else
-		EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_RANGE, bc->start,
-			      bc->end);
-	close_section(c);
+		EXPECT_REPORT(test, c, bc->kind, bc->start, bc->end);
+	end_one(c);
 	EXPECT_QUIET(test, c);
 }
 
@@ -542,36 +614,36 @@ LOCKED(locks)
 	KUNIT_ASSERT_NOT_NULL(test, vma);
 	KUNIT_ASSERT_NOT_NULL(test, vma->anon_vma);
 
-	open_section(c, 0, c->addr, PAGE_SIZE);
-	close_section(c);
+	start_one(c, 0, c->addr, PAGE_SIZE);
+	end_one(c);
 	EXPECT_QUIET(test, c);
 	mmap_write_unlock(c->mm);
 
 	mmap_read_lock(c->mm);
-	open_section(c, 0, c->addr, PAGE_SIZE);
-	close_section(c);
+	start_one(c, 0, c->addr, PAGE_SIZE);
+	end_one(c);
 	EXPECT_QUIET(test, c);
 	mmap_read_unlock(c->mm);
 
 	anon_vma_lock_read(vma->anon_vma);
-	open_section(c, 0, c->addr, PAGE_SIZE);
-	close_section(c);
+	start_one(c, 0, c->addr, PAGE_SIZE);
+	end_one(c);
 	EXPECT_QUIET(test, c);
 	anon_vma_unlock_read(vma->anon_vma);
 
 	vma = lock_vma_under_rcu(c->mm, c->addr);
 	KUNIT_EXPECT_NOT_NULL(test, vma);
 	if (vma) {
-		open_section(c, 0, c->addr, PAGE_SIZE);
-		close_section(c);
+		start_one(c, 0, c->addr, PAGE_SIZE);
+		end_one(c);
 		EXPECT_QUIET(test, c);
 		vma_end_read(vma);
 	}
 
-	open_section(c, 0, c->addr, PAGE_SIZE);
+	start_one(c, 0, c->addr, PAGE_SIZE);
 	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_LOCK, c->addr,
 		      c->addr + PAGE_SIZE);
-	close_section(c);
+	end_one(c);
 	mmap_write_lock(c->mm);
 }
 
@@ -592,13 +664,13 @@ LOCKED(lock_of_file)
 	KUNIT_EXPECT_NE(test, addr, 0);
 
 	i_mmap_lock_read(file->f_mapping);
-	open_section(c, 0, addr, PAGE_SIZE);
-	close_section(c);
+	start_one(c, 0, addr, PAGE_SIZE);
+	end_one(c);
 	EXPECT_QUIET(test, c);
 	i_mmap_unlock_read(file->f_mapping);
-	open_section(c, 0, addr, PAGE_SIZE);
+	start_one(c, 0, addr, PAGE_SIZE);
 	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_LOCK, addr, addr + PAGE_SIZE);
-	close_section(c);
+	end_one(c);
 	fput(file);
 	mmap_write_lock(c->mm);
 }
@@ -609,14 +681,14 @@ LOCKED(end_without_start)
 
 	mmu_notifier_range_init(&c->range, MMU_NOTIFY_CLEAR, 0, c->mm, c->addr,
 				c->addr + PAGE_SIZE);
-	close_section(c);
+	end_one(c);
 	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_END, c->addr,
 		      c->addr + PAGE_SIZE);
 
-	open_section(c, 0, c->addr, PAGE_SIZE);
-	close_section(c);
+	start_one(c, 0, c->addr, PAGE_SIZE);
+	end_one(c);
 	EXPECT_QUIET(test, c);
-	close_section(c);
+	end_one(c);
 	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_END, c->addr,
 		      c->addr + PAGE_SIZE);
 }
@@ -640,7 +712,7 @@ static int other_start(void *data)
 	struct dctx *c = data;
 
 	mmap_read_lock(c->mm);
-	open_section(c, 0, c->addr, PAGE_SIZE);
+	start_one(c, 0, c->addr, PAGE_SIZE);
 	mmap_read_unlock(c->mm);
 	/* Not to be reported when this thread exits. */
 	current->mmu_notifier_debug.nr = 0;
@@ -648,7 +720,7 @@ static int other_start(void *data)
 	return 0;
 }
 
-/* A section of another task covers nothing, and is not ours to end. */
+/* What another task has in flight covers nothing, and is not ours to end. */
 LOCKED(other_task)
 {
 	struct dctx *c = test->priv;
@@ -670,7 +742,7 @@ LOCKED(other_task)
 		      c->addr + PAGE_SIZE);
 	set_pte_at(c->mm, c->addr, ptep, old);
 	unlock_pte(c, ptep);
-	close_section(c);
+	end_one(c);
 	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_END, c->addr,
 		      c->addr + PAGE_SIZE);
 }
@@ -679,9 +751,9 @@ LOCKED(changed)
 {
 	struct dctx *c = test->priv;
 
-	open_section(c, 0, c->addr, 2 * PAGE_SIZE);
+	start_one(c, 0, c->addr, 2 * PAGE_SIZE);
 	c->range.end -= PAGE_SIZE;
-	close_section(c);
+	end_one(c);
 	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_CHANGED, c->addr,
 		      c->addr + PAGE_SIZE);
 	EXPECT_QUIET(test, c);
@@ -693,11 +765,11 @@ LOCKED(none)
 	struct dctx *c = test->priv;
 
 	mmu_notifier_range_init_none(&c->range);
-	close_section(c);
+	end_one(c);
 	EXPECT_QUIET(test, c);
-	open_section(c, 0, c->addr, PAGE_SIZE);
+	start_one(c, 0, c->addr, PAGE_SIZE);
 	mmu_notifier_range_init_none(&c->range);
-	close_section(c);
+	end_one(c);
 	KUNIT_EXPECT_EQ(test, c->nr, 1);
 	KUNIT_EXPECT_EQ(test, c->last.kind, MMU_NOTIFIER_DEBUG_CHANGED);
 	c->nr = 0;
@@ -711,7 +783,7 @@ LOCKED(left_open)
 
 	mmu_notifier_debug_return();
 	EXPECT_QUIET(test, c);
-	open_section(c, 0, c->addr, PAGE_SIZE);
+	start_one(c, 0, c->addr, PAGE_SIZE);
 	mmu_notifier_debug_return();
 	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_OPEN, c->addr,
 		      c->addr + PAGE_SIZE);
@@ -719,20 +791,200 @@ LOCKED(left_open)
 	EXPECT_QUIET(test, c);
 }
 
-/* A kernel thread never returns: its sections pile up. */
+/* A kernel thread never returns: what is not in its stack piles up. */
 LOCKED(too_many_open)
 {
+	struct mmu_notifier_range *ranges;
 	struct dctx *c = test->priv;
 	int i;
 
-	for (i = 0; i < MMU_NOTIFIER_DEBUG_DEPTH; i++)
-		open_section(c, 0, c->addr, PAGE_SIZE);
+	ranges = kunit_kcalloc(test, MMU_NOTIFIER_DEBUG_DEPTH, sizeof(*ranges),
+			       GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, ranges);
+	for (i = 0; i < MMU_NOTIFIER_DEBUG_DEPTH; i++) {
+		mmu_notifier_range_init(&ranges[i], MMU_NOTIFY_CLEAR, 0, c->mm,
+					c->addr, c->addr + PAGE_SIZE);
+		mmu_notifier_invalidate_range_start(&ranges[i]);
+	}
 	EXPECT_QUIET(test, c);
-	open_section(c, 0, c->addr, PAGE_SIZE);
+	start_one(c, 0, c->addr, PAGE_SIZE);
 	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_OPEN, c->addr,
 		      c->addr + PAGE_SIZE);
-	close_section(c);
+	end_one(c);
 	EXPECT_QUIET(test, c);
+}
+
+LOCKED(started_twice)
+{
+	struct dctx *c = test->priv;
+
+	start_one(c, 0, c->addr, PAGE_SIZE);
+	start_one(c, 0, c->addr + PAGE_SIZE, PAGE_SIZE);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_OPEN, c->addr,
+		      c->addr + PAGE_SIZE);
+	end_one(c);
+	EXPECT_QUIET(test, c);
+	mmu_notifier_debug_return();
+	EXPECT_QUIET(test, c);
+}
+
+/*
+ * Leaves an invalidation of the whole memory in flight, with its range so deep in the
+ * stack that the callers' next function does not reach it:
+ *
+ *	test         | leave() | leave() | leave(): range
+ *	test         | checker |
+ */
+static noinline void leave(struct dctx *c, int depth)
+{
+	struct mmu_notifier_range range;
+	char room[200];
+
+	/* Neither the recursion nor the room is optimized away. */
+	memset(room, depth, sizeof(room));
+	OPTIMIZER_HIDE_VAR(depth);
+	if (depth) {
+		leave(c, depth - 1);
+	} else {
+		mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, c->mm,
+					c->addr, c->addr + PAGES * PAGE_SIZE);
+		mmu_notifier_invalidate_range_start(&range);
+	}
+	barrier_data(room);
+}
+
+/* It covers nothing once its function has returned ... */
+LOCKED(left_by_function)
+{
+	struct dctx *c = test->priv;
+	pte_t *ptep, old;
+
+	leave(c, 3);
+	EXPECT_QUIET(test, c);
+	ptep = lock_pte(test, c->addr);
+	old = ptep_get_and_clear(c->mm, c->addr, ptep);
+	EXPECT_BOTH(test, c, MMU_NOTIFIER_DEBUG_OPEN, MMU_NOTIFIER_DEBUG_CLEAR);
+	set_pte_at(c->mm, c->addr, ptep, old);
+	unlock_pte(c, ptep);
+	mmu_notifier_debug_return();
+	EXPECT_QUIET(test, c);
+}
+
+/* ... and is found when the next one begins. */
+LOCKED(left_by_function_before)
+{
+	struct dctx *c = test->priv;
+
+	leave(c, 3);
+	start_one(c, 0, c->addr, PAGE_SIZE);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_OPEN, c->addr,
+		      c->addr + PAGES * PAGE_SIZE);
+	end_one(c);
+	EXPECT_QUIET(test, c);
+}
+
+/*
+ * Its place in the stack is in use again, by a caller of the function that changes the
+ * entry: the address alone does not tell.
+ */
+LOCKED(left_and_overwritten)
+{
+	struct mmu_notifier_range range;
+	struct dctx *c = test->priv;
+	pte_t *ptep, old;
+
+	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, c->mm, c->addr,
+				c->addr + PAGE_SIZE);
+	mmu_notifier_invalidate_range_start(&range);
+	ptep = lock_pte(test, c->addr);
+	old = ptep_get_and_clear(c->mm, c->addr, ptep);
+	EXPECT_QUIET(test, c);
+	set_pte_at(c->mm, c->addr, ptep, old);
+
+	WRITE_ONCE(range.start, 0x1234);
+	old = ptep_get_and_clear(c->mm, c->addr, ptep);
+	EXPECT_BOTH(test, c, MMU_NOTIFIER_DEBUG_CHANGED, MMU_NOTIFIER_DEBUG_CLEAR);
+	set_pte_at(c->mm, c->addr, ptep, old);
+	unlock_pte(c, ptep);
+	/* Once is enough. */
+	mmu_notifier_debug_return();
+	EXPECT_QUIET(test, c);
+}
+
+static int leave_and_sleep(void *data)
+{
+	struct dctx *c = data;
+
+	current->kunit_test = c->test;
+	mmap_read_lock(c->mm);
+	leave(c, 3);
+	mmap_read_unlock(c->mm);
+	schedule_timeout_uninterruptible(1);
+	/* When it exits, it would be found in any case. */
+	current->mmu_notifier_debug.nr = 0;
+	current->kunit_test = NULL;
+	complete(&c->opened);
+	return 0;
+}
+
+/* A kernel thread that is back in its main loop. */
+static void left_by_thread(struct kunit *test)
+{
+	struct dctx *c = test->priv;
+	struct task_struct *task;
+
+	init_completion(&c->opened);
+	task = kthread_run(leave_and_sleep, c, "mmu_notifier_debug");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	wait_for_completion(&c->opened);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_OPEN, c->addr,
+		      c->addr + PAGES * PAGE_SIZE);
+}
+
+/* In work, with a range that is not in the stack. */
+static void leave_in_work(struct dctx *c)
+{
+	current->kunit_test = c->test;
+	mmap_read_lock(c->mm);
+	start_one(c, 0, c->addr, PAGE_SIZE);
+	mmap_read_unlock(c->mm);
+}
+
+static void leave_kwork(struct kthread_work *work)
+{
+	leave_in_work(container_of(work, struct dctx, kwork));
+}
+
+static void left_by_kthread_work(struct kunit *test)
+{
+	struct dctx *c = test->priv;
+	struct kthread_worker *worker;
+
+	worker = kthread_create_worker(0, "mmu_notifier_debug");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(worker));
+	kthread_init_work(&c->kwork, leave_kwork);
+	kthread_queue_work(worker, &c->kwork);
+	kthread_flush_worker(worker);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_OPEN, c->addr,
+		      c->addr + PAGE_SIZE);
+	kthread_destroy_worker(worker);
+	EXPECT_QUIET(test, c);
+}
+
+static void leave_work(struct work_struct *work)
+{
+	leave_in_work(container_of(work, struct dctx, work));
+}
+
+static void left_by_work(struct kunit *test)
+{
+	struct dctx *c = test->priv;
+
+	INIT_WORK(&c->work, leave_work);
+	queue_work(system_unbound_wq, &c->work);
+	flush_work(&c->work);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_OPEN, c->addr,
+		      c->addr + PAGE_SIZE);
 }
 
 /*
@@ -748,7 +1000,7 @@ LOCKED(nested)
 	mmu_notifier_range_init(&outer, MMU_NOTIFY_CLEAR, 0, c->mm, c->addr,
 				c->addr + PAGES * PAGE_SIZE);
 	mmu_notifier_invalidate_range_start(&outer);
-	open_section(c, 0, c->addr + PAGE_SIZE, PAGE_SIZE);
+	start_one(c, 0, c->addr + PAGE_SIZE, PAGE_SIZE);
 	ptep = lock_pte(test, c->addr);
 	old = ptep_get_and_clear(c->mm, c->addr, ptep);
 	set_pte_at(c->mm, c->addr, ptep, old);
@@ -756,7 +1008,7 @@ LOCKED(nested)
 	/* Not the last one first. */
 	mmu_notifier_invalidate_range_end(&outer);
 	EXPECT_QUIET(test, c);
-	close_section(c);
+	end_one(c);
 	EXPECT_QUIET(test, c);
 }
 
@@ -778,16 +1030,100 @@ LOCKED(harmless)
 	EXPECT_QUIET(test, c);
 	unlock_pte(c, ptep);
 
-	/* PROT_NONE: what was taken was taken by who made it so */
-	open_section(c, 0, c->area, PAGE_SIZE);
-	ptep = lock_pte(test, c->area);
-	set_pte_at(c->mm, c->area, ptep, some_pte(PAGE_NONE));
-	unlock_pte(c, ptep);
-	close_section(c);
+	start_one(c, 0, c->area, PAGE_SIZE);
 	ptep = lock_pte(test, c->area);
 	ptep_get_and_clear(c->mm, c->area, ptep);
 	unlock_pte(c, ptep);
+	end_one(c);
 	EXPECT_QUIET(test, c);
+}
+
+/*
+ * What is PROT_NONE in the CPU's page table was taken from secondary MMUs when it
+ * became so.  But they can have got it back, read-only: by GUP without
+ * FOLL_HONOR_NUMA_FAULT, or with FOLL_FORCE.
+ */
+LOCKED(prot_none)
+{
+	struct dctx *c = test->priv;
+	pte_t *ptep = lock_pte(test, c->addr);
+	pte_t old = ptep_get(ptep), none = pte_modify(old, PAGE_NONE);
+	pmd_t *pmd;
+
+	set_pte_at(c->mm, c->addr, ptep, none);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_CLEAR, c->addr,
+		      c->addr + PAGE_SIZE);
+	/* more rights */
+	set_pte_at(c->mm, c->addr, ptep, pte_modify(none, PAGE_READONLY));
+	EXPECT_QUIET(test, c);
+	unlock_pte(c, ptep);
+
+	start_one(c, 0, c->addr, PAGE_SIZE);
+	ptep = lock_pte(test, c->addr);
+	set_pte_at(c->mm, c->addr, ptep, none);
+	unlock_pte(c, ptep);
+	end_one(c);
+	EXPECT_QUIET(test, c);
+
+	ptep = lock_pte(test, c->addr);
+	ptep_get_and_clear(c->mm, c->addr, ptep);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_CLEAR, c->addr,
+		      c->addr + PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, c->last.old, pte_val(none));
+
+	set_pte_at(c->mm, c->addr, ptep, none);
+	set_pte_at(c->mm, c->addr, ptep, some_pte(PAGE_READONLY));
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_REPLACE, c->addr,
+		      c->addr + PAGE_SIZE);
+	ptep_get_and_clear(c->mm, c->addr, ptep);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_CLEAR, c->addr,
+		      c->addr + PAGE_SIZE);
+	set_pte_at(c->mm, c->addr, ptep, old);
+	unlock_pte(c, ptep);
+
+	/* A page table with nothing else in it. */
+	ptep = lock_pte(test, c->area);
+	set_pte_at(c->mm, c->area, ptep, none);
+	pmd = area_pmd(test);
+	mmu_notifier_debug_detach(c->mm, c->area, pmd, MMU_NOTIFIER_PMD);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_DETACH, c->area,
+		      c->area + PMD_SIZE);
+	ptep_get_and_clear(c->mm, c->area, ptep);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_CLEAR, c->area,
+		      c->area + PAGE_SIZE);
+	unlock_pte(c, ptep);
+}
+
+/* The way back: clears the entry, then sets it with more rights. */
+static void numa_hinting_fault(struct kunit *test)
+{
+	struct dctx *c = test->priv;
+	pte_t *ptep, pte;
+
+	if (!IS_ENABLED(CONFIG_NUMA_BALANCING)) {
+		kunit_mark_skipped(test, "needs NUMA_BALANCING");
+		return;
+	}
+	mmap_write_lock(c->mm);
+	start_one(c, 0, c->addr, PAGE_SIZE);
+	ptep = lock_pte(test, c->addr);
+	set_pte_at(c->mm, c->addr, ptep,
+		   pte_modify(ptep_get_and_clear(c->mm, c->addr, ptep), PAGE_NONE));
+	unlock_pte(c, ptep);
+	end_one(c);
+	mmap_write_unlock(c->mm);
+	/* It was in the TLB. */
+	flush_tlb_mm(c->mm);
+	EXPECT_QUIET(test, c);
+
+	KUNIT_EXPECT_EQ(test, 0, clear_user((void __user *)c->addr, 1));
+	EXPECT_QUIET(test, c);
+	mmap_write_lock(c->mm);
+	ptep = lock_pte(test, c->addr);
+	pte = ptep_get(ptep);
+	KUNIT_EXPECT_FALSE(test, pte_protnone(pte));
+	unlock_pte(c, ptep);
+	mmap_write_unlock(c->mm);
 }
 
 LOCKED(looks_away)
@@ -838,10 +1174,120 @@ LOCKED(refused)
 	EXPECT_QUIET(test, c);
 }
 
+/*
+ * For the administrator.
+ */
+
+/* Once the table is full, each new report is counted, and the first one told. */
+static void limit(struct kunit *test)
+{
+	struct mmu_notifier_debug_seen *seen;
+	u32 i, max = ARRAY_SIZE(seen->hash);
+
+	seen = kunit_kzalloc(test, sizeof(*seen), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, seen);
+	raw_spin_lock_init(&seen->lock);
+	for (i = 0; i < max; i++) {
+		KUNIT_EXPECT_EQ(test, mmu_notifier_debug_see(seen, i),
+				MMU_NOTIFIER_DEBUG_PRINT);
+		KUNIT_EXPECT_EQ(test, mmu_notifier_debug_see(seen, i),
+				MMU_NOTIFIER_DEBUG_COUNT);
+	}
+	KUNIT_EXPECT_EQ(test, seen->repeated, max);
+	KUNIT_EXPECT_EQ(test, seen->unprinted, 0);
+
+	KUNIT_EXPECT_EQ(test, mmu_notifier_debug_see(seen, max),
+			MMU_NOTIFIER_DEBUG_LIMIT);
+	KUNIT_EXPECT_EQ(test, mmu_notifier_debug_see(seen, max + 1),
+			MMU_NOTIFIER_DEBUG_COUNT);
+	KUNIT_EXPECT_EQ(test, mmu_notifier_debug_see(seen, 0),
+			MMU_NOTIFIER_DEBUG_COUNT);
+	KUNIT_EXPECT_EQ(test, seen->repeated, max + 1);
+	KUNIT_EXPECT_EQ(test, seen->unprinted, 2);
+}
+
+static void change_unannounced(struct kunit *test)
+{
+	struct dctx *c = test->priv;
+	pte_t *ptep = lock_pte(test, c->addr);
+	pte_t old = ptep_get_and_clear(c->mm, c->addr, ptep);
+
+	set_pte_at(c->mm, c->addr, ptep, old);
+	unlock_pte(c, ptep);
+}
+
+/*
+ *	off  |start    change|  end   start
+ *	on                   |change            end  change
+ */
+static void switched_off(struct kunit *test)
+{
+	struct dctx *c = test->priv;
+
+	mmu_notifier_debug_switch(false);
+	mmap_write_lock(c->mm);
+	change_unannounced(test);
+	start_one(c, 0, c->addr, 0);
+	end_one(c);
+	end_one(c);
+	EXPECT_QUIET(test, c);
+	start_one(c, 0, c->addr, PAGE_SIZE);
+	mmap_write_unlock(c->mm);
+
+	/* Here and below something is in flight, which is known all the same. */
+	mmu_notifier_debug_switch(true);
+	mmap_write_lock(c->mm);
+	change_unannounced(test);
+	mmap_write_unlock(c->mm);
+	EXPECT_QUIET(test, c);
+	mmu_notifier_debug_switch(false);
+	end_one(c);
+	mmap_write_lock(c->mm);
+	start_one(c, 0, c->addr, PAGE_SIZE);
+	mmap_write_unlock(c->mm);
+
+	mmu_notifier_debug_switch(true);
+	end_one(c);
+	EXPECT_QUIET(test, c);
+	mmap_write_lock(c->mm);
+	change_unannounced(test);
+	mmap_write_unlock(c->mm);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_CLEAR, c->addr,
+		      c->addr + PAGE_SIZE);
+}
+
+/* "Does it work here?" */
+static void asked_for(struct kunit *test)
+{
+	unsigned long reports = mmu_notifier_debug_reports();
+	struct dctx *c = test->priv;
+
+	KUNIT_EXPECT_EQ(test, 0, mmu_notifier_debug_try());
+	KUNIT_EXPECT_EQ(test, c->nr, 1);
+	KUNIT_EXPECT_EQ(test, c->last.kind, MMU_NOTIFIER_DEBUG_CLEAR);
+	KUNIT_EXPECT_TRUE(test, c->last.asked);
+	c->nr = 0;
+	KUNIT_EXPECT_EQ(test, reports, mmu_notifier_debug_reports());
+
+	mmu_notifier_debug_switch(false);
+	KUNIT_EXPECT_EQ(test, -ENODATA, mmu_notifier_debug_try());
+	mmu_notifier_debug_switch(true);
+	EXPECT_QUIET(test, c);
+
+	mmap_write_lock(c->mm);
+	change_unannounced(test);
+	mmap_write_unlock(c->mm);
+	KUNIT_EXPECT_FALSE(test, c->last.asked);
+	EXPECT_REPORT(test, c, MMU_NOTIFIER_DEBUG_CLEAR, c->addr,
+		      c->addr + PAGE_SIZE);
+}
+
 static struct kunit_case debug_cases[] = {
 	KUNIT_CASE(clear_pte),
+	KUNIT_CASE(clear_by_pte_clear),
 	KUNIT_CASE(clear_pmd),
 	KUNIT_CASE(clear_hugetlb),
+	KUNIT_CASE(clear_by_huge_pte_clear),
 	KUNIT_CASE(clear_pud),
 	KUNIT_CASE(protect_pte),
 	KUNIT_CASE(protect_pmd),
@@ -861,10 +1307,22 @@ static struct kunit_case debug_cases[] = {
 	KUNIT_CASE(none),
 	KUNIT_CASE(left_open),
 	KUNIT_CASE(too_many_open),
+	KUNIT_CASE(started_twice),
+	KUNIT_CASE(left_by_function),
+	KUNIT_CASE(left_by_function_before),
+	KUNIT_CASE(left_and_overwritten),
+	KUNIT_CASE(left_by_thread),
+	KUNIT_CASE(left_by_kthread_work),
+	KUNIT_CASE(left_by_work),
 	KUNIT_CASE(nested),
 	KUNIT_CASE(harmless),
+	KUNIT_CASE(prot_none),
+	KUNIT_CASE(numa_hinting_fault),
 	KUNIT_CASE(looks_away),
 	KUNIT_CASE(refused),
+	KUNIT_CASE(limit),
+	KUNIT_CASE(switched_off),
+	KUNIT_CASE(asked_for),
 	{}
 };
 
