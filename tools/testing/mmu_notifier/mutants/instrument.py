@@ -23,7 +23,6 @@ CALLS = {
     "mmu_notifier_clear_flush_young": ("clear_flush_young", DROP),
     "mmu_notifier_clear_young": ("clear_young", DROP),
     "mmu_notifier_test_young": ("test_young", DROP),
-    "mmu_notifier_age": ("age", DROP),
     "mmu_notifier_ages": ("ages", DROP),
     "mmu_notifier_arch_invalidate_secondary_tlbs": ("tlbs", DROP | SHORT),
     "mmu_notifier_release": ("release", DROP),

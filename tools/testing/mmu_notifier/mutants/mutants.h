@@ -165,8 +165,7 @@ static inline void mutant_end(unsigned int site,
 	if (range->flags & MUTANT_RANGE_SKIP)
 		return;
 	if (late & MUTANT_RANGE_LATE) {
-		/* The core knows its own flags only. */
-		range->flags &= MMU_NOTIFIER_RANGE_FLAGS;
+		range->flags &= MMU_NOTIFIER_RANGE_BLOCKABLE | MMU_NOTIFIER_RANGE_PAGE;
 		mmu_notifier_invalidate_range_start(range);
 	}
 	if (late & MUTANT_RANGE_PAGE_LATE)
@@ -217,8 +216,7 @@ static inline int mutant_fork(unsigned int site, struct mm_struct *mm,
 			      struct mm_struct *child)
 {
 	/* Everybody forks; only where it is heard could it be missed. */
-	if (mmu_notifier_hears(mm, MMU_NOTIFIER_HEARS_FORK) &&
-	    mutant_drops(site))
+	if (mm_has_notifiers(mm) && mutant_drops(site))
 		return 0;
 	return mmu_notifier_fork(mm, child);
 }
@@ -240,13 +238,6 @@ static inline void mutant_tlbs(unsigned int site, struct mm_struct *mm,
 static inline bool mutant_ages(unsigned int site, struct mm_struct *mm)
 {
 	return !mutant_drops(site) && mmu_notifier_ages(mm);
-}
-
-static inline void mutant_age(unsigned int site, struct mm_struct *mm,
-			      struct mmu_notifier_age *age)
-{
-	if (!mutant_drops(site))
-		mmu_notifier_age(mm, age);
 }
 
 /* Macros: mm/internal.h, which has the real ones, comes later. */
