@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # MMU notifiers for Linux. "make help" lists the commands; each is a script in bin/.
 
-.PHONY: help run test tree apply patches check kernel mutants users bench hosts soak clean
+.PHONY: help run test tree apply branch patches check kernel mutants users bench hosts soak clean
 help:
 	@echo 'make run              build the patched kernel, boot it, swap a KVM guest out and back'
 	@echo 'make test             KUnit and self-tests under QEMU; the kernel'"'"'s own, against stock'
@@ -13,15 +13,17 @@ help:
 	@echo 'make soak             the random tests for longer, with KASAN (MINUTES=20, SEED=n)'
 	@echo 'make tree             the patched tree alone, in build/tree'
 	@echo 'make apply TREE=dir   the same to a kernel tree of your own'
+	@echo 'make branch TREE=dir  the same as a git branch, one commit a patch (BRANCH=name)'
 	@echo 'make patches          what series names in build/patches, for quilt'
 	@echo 'make clean            remove build/'
 	@echo
+	@echo 'BASE=6.12.N           a point release of linux-source-6.12 (default: the newest tried)'
 	@echo 'KSRC=dir|tarball      a base of your own in place of the linux-source-6.12 package'
 	@echo 'ACCEL=kvm             let QEMU use /dev/kvm (default: tcg)'
 	@echo 'GUEST_MIB=256         the memory of the guest in make run'
 	@echo 'KTREE=dir KOUT=dir    test a patched tree of your own, built in KOUT'
 
-export KSRC ACCEL GUEST_MIB KTREE KOUT
+export KSRC BASE ACCEL GUEST_MIB KTREE KOUT
 
 run test tree patches check kernel users bench hosts soak:
 	@bin/$@
@@ -31,6 +33,9 @@ mutants:
 
 apply:
 	@bin/apply "$(TREE)"
+
+branch:
+	@bin/branch "$(TREE)" $(BRANCH)
 
 clean:
 	rm -rf build

@@ -5,6 +5,8 @@
 top=$(cd "$(dirname "$0")/.." && pwd)
 build=$top/build
 jobs=$(nproc)
+# What Debian calls the base.
+package=linux-source-6.12
 export CCACHE_DIR="${CCACHE_DIR:-$build/ccache}"
 
 say() {
@@ -14,6 +16,15 @@ say() {
 die() {
 	printf '%s: %s\n' "${0##*/}" "$*" >&2
 	exit 1
+}
+
+# Everything is made below build/: can we?
+writable_build() {
+	mkdir -p "$build" 2>/dev/null && [ -w "$build" ] && [ -x "$build" ] && return
+	_owner=$(stat -c %U "$build" 2>/dev/null || stat -c %U "$top")
+	die "cannot write to $build: you are $(id -un), it belongs to $_owner. All that is" \
+		"fetched and made goes there: run this as $_owner, or in a clone of your own" \
+		"(git clone $top)."
 }
 
 # need COMMAND:PACKAGE...: install each package whose command (or, with a
@@ -44,9 +55,30 @@ kver() {
 		"$1/Makefile" | paste -sd.
 }
 
-# Is this a version that the series was made for?
+# The releases that the series was tried with, the newest first.
+tried() {
+	grep -v -e '^#' -e '^$' "$top/baseline/versions" | sort -rV
+}
+
+# Is this a version that the series was tried with?
 known_version() {
 	grep -qxF "$1" "$top/baseline/versions"
+}
+
+# neighbours VERSION: of those tried the next newer and the next older one
+neighbours() {
+	known_version "$1" || {
+		tried
+		echo "$1 *"
+	} | sort -rV | grep -F -B 1 -A 1 "$1 *" | grep -vF "$1 *" || :
+}
+
+# touched VERSION SERIES: make that series, and print the files that it changes or adds
+touched() {
+	"$top/bin/patches" "$1" "$2"
+	patches "$2" | while IFS= read -r _patch; do
+		sed -n 's/^+++ b\/\([^[:space:]]*\).*/\1/p' "$top/$_patch"
+	done | sort -u
 }
 
 # Of Kconfig.fragment, what only the series has: for grep -E.
@@ -57,15 +89,28 @@ patches() {
 	sed -e 's/[[:space:]]*#.*//' -e '/^$/d' "$1"
 }
 
+# concerned TREE FILES: the files of TREE that the strip looks at, and of FILES, those
+# that the series changes or adds, the ones that are there
+concerned() {
+	{
+		"$top/baseline/strip" --list "$1"
+		cat "$2"
+		printf '%s\n' Makefile scripts/unifdef.c mm/Kconfig
+	} | sort -u | while IFS= read -r _file; do
+		[ ! -e "$1/$_file" ] || printf '%s\n' "$_file"
+	done
+}
+
 # merge_config TREE OUT FRAGMENT: a .config in OUT.  What does not come true is no error.
 merge_config() {
 	(cd "$1" && env -u ARCH ./scripts/kconfig/merge_config.sh -n -O "$2" "$3")
 }
 
-# quilt for the tree in the current directory, with this repository's series
-# and nothing of the user's settings.
+# quilt for the tree in the current directory, with the series in $series and
+# nothing of the user's settings.
+series=$build/series
 quilt_here() {
-	QUILT_PATCHES=$top QUILT_SERIES=$top/series QUILT_PC=.pc \
+	QUILT_PATCHES=$top QUILT_SERIES=$series QUILT_PC=.pc \
 		QUILT_PATCH_OPTS=--fuzz=0 QUILT_DIFF_ARGS='' QUILT_REFRESH_ARGS='' \
 		quilt --quiltrc - "$@"
 }
