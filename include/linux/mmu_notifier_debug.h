@@ -55,14 +55,14 @@ struct mmu_notifier_debug_inflight {
 /**
  * struct mmu_notifier_debug_task - the invalidations that a task has in flight
  * @nr: how many; only the task itself looks at any of this
- * @off: nesting of mmu_notifier_debug_disable()
  * @asked: the next report was asked for, see mmu_notifier_debug_try()
+ * @off: nesting of mmu_notifier_debug_disable()
  * @inflight: the invalidations
  */
 struct mmu_notifier_debug_task {
-	unsigned int nr;
-	unsigned int off;
+	unsigned short nr;
 	bool asked;
+	unsigned int off;
 	struct mmu_notifier_debug_inflight inflight[MMU_NOTIFIER_DEBUG_DEPTH];
 };
 
