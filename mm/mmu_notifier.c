@@ -181,17 +181,19 @@ static int mn_list_start(struct mmu_notifier_subscriptions *subs,
 	return 0;
 }
 
-static bool mn_range_is_valid(struct mmu_notifier_range *range)
+static bool mn_range_is_valid(struct mmu_notifier_range *range, unsigned long ip)
 {
 	if (!IS_ENABLED(CONFIG_DEBUG_VM))
 		return true;
-	if (WARN_ONCE(range->idx >= 0, "an invalidation starts twice\n") ||
-	    WARN_ONCE(range->start >= range->end, "empty range [%lx, %lx)\n",
-		      range->start, range->end))
+	if (WARN_ONCE(range->idx >= 0, "%pS starts an invalidation twice\n",
+		      (void *)ip) ||
+	    WARN_ONCE(range->start >= range->end, "%pS invalidates nothing: [%lx, %lx)\n",
+		      (void *)ip, range->start, range->end))
 		return false;
 	if (WARN_ONCE((range->flags & MMU_NOTIFIER_RANGE_PAGE) &&
 		      range->end - range->start != PAGE_SIZE,
-		      "[%lx, %lx) is not a page\n", range->start, range->end))
+		      "%pS: [%lx, %lx) is not a page\n", (void *)ip, range->start,
+		      range->end))
 		range->flags &= ~MMU_NOTIFIER_RANGE_PAGE;
 	return true;
 }
@@ -203,7 +205,7 @@ int __mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
 	int ret = 0;
 
 	/* There may be none: with the checker all ranges are set up. */
-	if (!mm_has_notifiers(range->mm) || !mn_range_is_valid(range))
+	if (!mm_has_notifiers(range->mm) || !mn_range_is_valid(range, _RET_IP_))
 		return 0;
 
 	subs = mn_subs(range->mm);

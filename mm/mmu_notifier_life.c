@@ -307,15 +307,17 @@ static bool mn_ops_are_valid(const struct mmu_notifier_ops *ops)
 	return !(ops->arch_invalidate_secondary_tlbs && (start || end));
 }
 
+/* @ip: the caller of the interface, for a warning. */
 static int mn_register(struct mmu_notifier *sub, struct mm_struct *mm,
-		       unsigned long start, unsigned long last, unsigned int events)
+		       unsigned long start, unsigned long last, unsigned int events,
+		       unsigned long ip)
 {
 	struct mmu_notifier_subscriptions *subs;
 	bool limited = start || last != ULONG_MAX || events != MMU_NOTIFIER_ALL_EVENTS;
 
 	mmap_assert_write_locked(mm);
 
-	if (WARN_ONCE(!sub->ops, "a subscriber without operations\n") ||
+	if (WARN_ONCE(!sub->ops, "%pS subscribes without operations\n", (void *)ip) ||
 	    WARN_ONCE(!mn_ops_are_valid(sub->ops), "%pS do not go together\n", sub->ops) ||
 	    WARN_ONCE(atomic_read(&mm->mm_users) <= 0, "%pS subscribe to a dead mm\n",
 		      sub->ops))
@@ -373,7 +375,8 @@ static int mn_register(struct mmu_notifier *sub, struct mm_struct *mm,
 int __mmu_notifier_register(struct mmu_notifier *subscription,
 			    struct mm_struct *mm)
 {
-	return mn_register(subscription, mm, 0, ULONG_MAX, MMU_NOTIFIER_ALL_EVENTS);
+	return mn_register(subscription, mm, 0, ULONG_MAX, MMU_NOTIFIER_ALL_EVENTS,
+			   _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(__mmu_notifier_register);
 
@@ -393,8 +396,13 @@ EXPORT_SYMBOL_GPL(__mmu_notifier_register);
 int mmu_notifier_register(struct mmu_notifier *subscription,
 			  struct mm_struct *mm)
 {
-	return mmu_notifier_register_range(subscription, mm, 0, ULONG_MAX,
-					   MMU_NOTIFIER_ALL_EVENTS);
+	int ret;
+
+	mmap_write_lock(mm);
+	ret = mn_register(subscription, mm, 0, ULONG_MAX, MMU_NOTIFIER_ALL_EVENTS,
+			  _RET_IP_);
+	mmap_write_unlock(mm);
+	return ret;
 }
 EXPORT_SYMBOL_GPL(mmu_notifier_register);
 
@@ -425,7 +433,7 @@ int mmu_notifier_register_range(struct mmu_notifier *subscription,
 		return -EINVAL;
 
 	mmap_write_lock(mm);
-	ret = mn_register(subscription, mm, start, last, events);
+	ret = mn_register(subscription, mm, start, last, events, _RET_IP_);
 	mmap_write_unlock(mm);
 	return ret;
 }

@@ -23,8 +23,8 @@ struct mmu_notifier_subscriptions;
 
 /**
  * enum mmu_notifier_event - what is about to happen to a range
- * @MMU_NOTIFY_UNMAP: the mapping itself goes away (munmap) or to another
- *	address (mremap)
+ * @MMU_NOTIFY_UNMAP: the mapping itself goes away (munmap), or its pages go to
+ *	another address (mremap)
  * @MMU_NOTIFY_CLEAR: entries are cleared or replaced, the mapping stays:
  *	reclaim, zap, CoW, KSM, collapse, split
  * @MMU_NOTIFY_PROTECTION_VMA: entries follow a new protection of their VMA;
@@ -164,10 +164,10 @@ struct mmu_notifier_ops {
 	 * [@start, @end), bytes.  The entries have been changed.
 	 *
 	 * For hardware that walks the CPU's own page tables (IOMMU SVA) and
-	 * has only a TLB to invalidate.  One address of a huge entry stands
-	 * for all that was cached from it, as on the CPU.  May be called
-	 * under the page-table lock; must not sleep.  Excludes @invalidate_range_start and
-	 * @invalidate_range_end.
+	 * has only a TLB to invalidate.  Page-aligned bounds, or exactly
+	 * (0, -1UL) for everything.  One address of a huge entry stands for all
+	 * of it, as on the CPU.  May be called under the page-table lock; must
+	 * not sleep.  Excludes @invalidate_range_start and @invalidate_range_end.
 	 */
 	void (*arch_invalidate_secondary_tlbs)(struct mmu_notifier *subscription,
 					       struct mm_struct *mm,

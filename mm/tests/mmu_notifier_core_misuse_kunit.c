@@ -22,6 +22,7 @@ MODULE_PARM_DESC(provoke_lockdep, "run the cases after which lockdep is off");
 static const struct seq_case {
 	const char *name;
 	bool forget;		/* mmu_interval_set_seq() */
+	bool pins;		/* never looks up: it does without sequence numbers */
 	bool refuse;		/* return false: nothing was invalidated */
 	enum mmu_notifier_event event;
 	bool owned;
@@ -30,6 +31,9 @@ static const struct seq_case {
 } seq_cases[] = {
 	{ "acknowledged", .event = MMU_NOTIFY_CLEAR },
 	{ "forgotten", .forget = true, .event = MMU_NOTIFY_CLEAR, .warnings = 1 },
+	/* gntdev and radeon pin what they map. */
+	{ "forgotten_without_lookup", .forget = true, .pins = true,
+	  .event = MMU_NOTIFY_CLEAR },
 	/* What is not owned is meant for everybody. */
 	{ "forgotten_migrate", .forget = true, .event = MMU_NOTIFY_MIGRATE,
 	  .warnings = 1 },
@@ -62,6 +66,8 @@ static void invalidate_without_set_seq(struct kunit *test)
 	in.forget_seq = sc->forget;
 	in.refuse = sc->refuse;
 	KUNIT_ASSERT_EQ(test, core_run(test, core_insert, &in, 0), 0);
+	if (!sc->pins)
+		mmu_interval_read_begin(&in.mni);
 	warnings_begin(test);
 	core_text_begin(&iter);
 	if (sc->exit) {

@@ -1850,8 +1850,8 @@ TEST_F(anon, mremap_dontunmap)
 	mark(w);
 	p = mremap(w->mem, w->len, w->len, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
 	ASSERT_NE(MAP_FAILED, p);
-	/* The mapping stays. */
-	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	/* The mapping stays, but its pages have gone. */
+	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
 	expect_effect(w, DROPS);
 	verify_cpu(w, p);
 	verify_zero(w);
