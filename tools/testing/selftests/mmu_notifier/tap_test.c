@@ -252,7 +252,7 @@ TEST_F(tap, inherited_by_a_child)
 }
 
 /* Callbacks run on another CPU while the tap comes and goes. */
-TEST_F(tap, attach_under_reclaim)
+TEST_F_TIMEOUT(tap, attach_under_reclaim, 120)
 {
 	size_t len = 512 * PAGE;
 	char *mem = mmap(NULL, len, PROT_READ | PROT_WRITE,

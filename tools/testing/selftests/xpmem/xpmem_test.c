@@ -384,7 +384,7 @@ static long swap_out(struct page_test *self)
 		}
 		return self->pages - left;
 	}
-	for (tries = 0; tries < 50; tries++) {
+	for (tries = 0; tries < 500; tries++) {
 		left = call(&self->owner, op_in_core, self->mem, self->kind->len);
 		if (!left)
 			break;
