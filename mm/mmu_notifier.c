@@ -27,8 +27,13 @@
  * grace period until the last invalidation that called it has ended, unlink, and a
  * grace period until no walk stands on it.
  *
- * Interval subscribers are in mm/mmu_notifier_interval.c, the life of the structure and
- * of its subscribers in mm/mmu_notifier_life.c.
+ * This file has the list and the invalidations.  Beside it stand
+ *
+ *	mm/mmu_notifier_interval.c	interval subscribers
+ *	mm/mmu_notifier_life.c		the structure, registration, exit
+ *	mm/mmu_notifier_get.c		subscribers that are shared by reference
+ *	mm/mmu_notifier_age.c		aging and TLB flushes
+ *	mm/mmu_notifier_fork.c		fork
  *
  * Barriers:
  *
@@ -61,7 +66,6 @@
 #include <linux/mmu_notifier.h>
 #include <linux/sched/mm.h>
 #include <linux/srcu.h>
-#include <asm/tlbflush.h>
 
 #include "mmu_notifier_internal.h"
 
@@ -87,9 +91,9 @@ void mn_sync(struct mmu_notifier_subscriptions *subs)
 	synchronize_srcu_expedited(&subs->srcu);
 }
 
-static noinline bool
-mn_wants_special(const struct mmu_notifier *sub, unsigned long gen,
-		 unsigned long start, unsigned long end, unsigned int events)
+/* See mn_wants(). */
+bool mn_wants_special(const struct mmu_notifier *sub, unsigned long gen,
+		      unsigned long start, unsigned long end, unsigned int events)
 {
 	/* D: pairs with C.  @sub->death is set. */
 	unsigned int special = smp_load_acquire(&sub->special);
@@ -101,15 +105,6 @@ mn_wants_special(const struct mmu_notifier *sub, unsigned long gen,
 		return false;
 	return !(special & MN_LIMITED) ||
 	       (start <= sub->last && end > sub->start && (sub->events & events));
-}
-
-/* Is @sub told of something that happens to [@start, @end) in generation @gen? */
-static __always_inline bool
-mn_wants(const struct mmu_notifier *sub, unsigned long gen, unsigned long start,
-	 unsigned long end, unsigned int events)
-{
-	return likely(!READ_ONCE(sub->special)) ||
-	       mn_wants_special(sub, gen, start, end, events);
 }
 
 static __always_inline bool mn_wants_range(const struct mmu_notifier *sub,
@@ -259,117 +254,4 @@ void __mmu_notifier_invalidate_page(struct mmu_notifier_range *range)
 		if (sub->ops->invalidate_page && mn_wants_range(sub, range))
 			sub->ops->invalidate_page(sub, range);
 	non_block_end();
-}
-
-/* See mmu_notifier_clear_flush_young(). */
-int __mmu_notifier_clear_flush_young(struct mm_struct *mm,
-				     unsigned long start, unsigned long end)
-{
-	struct mmu_notifier_subscriptions *subs = mn_subs(mm);
-	struct mmu_notifier *sub;
-	unsigned long gen;
-	int young = 0, idx;
-
-	idx = mn_enter(subs, &gen);
-	mn_for_each(sub, subs)
-		if (sub->ops->clear_flush_young && mn_wants(sub, gen, start, end, ~0))
-			young |= sub->ops->clear_flush_young(sub, mm, start, end);
-	mn_exit(subs, idx);
-	return young;
-}
-
-/* See mmu_notifier_clear_young(). */
-int __mmu_notifier_clear_young(struct mm_struct *mm,
-			       unsigned long start, unsigned long end)
-{
-	struct mmu_notifier_subscriptions *subs = mn_subs(mm);
-	struct mmu_notifier *sub;
-	unsigned long gen;
-	int young = 0, idx;
-
-	idx = mn_enter(subs, &gen);
-	mn_for_each(sub, subs)
-		if (sub->ops->clear_young && mn_wants(sub, gen, start, end, ~0))
-			young |= sub->ops->clear_young(sub, mm, start, end);
-	mn_exit(subs, idx);
-	return young;
-}
-
-/* See mmu_notifier_test_young(). */
-int __mmu_notifier_test_young(struct mm_struct *mm, unsigned long address)
-{
-	struct mmu_notifier_subscriptions *subs = mn_subs(mm);
-	struct mmu_notifier *sub;
-	unsigned long gen;
-	int young = 0, idx;
-
-	idx = mn_enter(subs, &gen);
-	mn_for_each(sub, subs) {
-		if (sub->ops->test_young && mn_wants(sub, gen, address, address + 1, ~0))
-			young = sub->ops->test_young(sub, mm, address);
-		if (young)
-			break;
-	}
-	mn_exit(subs, idx);
-	return young;
-}
-
-/*
- * See mmu_notifier_arch_invalidate_secondary_tlbs().  Not filtered by the range that a
- * subscriber asked for: one address of a huge entry stands for all of it.
- */
-void __mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm,
-						   unsigned long start,
-						   unsigned long end)
-{
-	struct mmu_notifier_subscriptions *subs = mn_subs(mm);
-	struct mmu_notifier *sub;
-	unsigned long gen;
-	int idx;
-
-	idx = mn_enter(subs, &gen);
-	non_block_start();
-	mn_for_each(sub, subs)
-		if (sub->ops->arch_invalidate_secondary_tlbs &&
-		    mn_wants(sub, gen, 0, ULONG_MAX, ~0))
-			sub->ops->arch_invalidate_secondary_tlbs(sub, mm, start, end);
-	non_block_end();
-	mn_exit(subs, idx);
-}
-
-/* See mmu_notifier_fork(). */
-int __mmu_notifier_fork(struct mm_struct *mm, struct mm_struct *child)
-{
-	struct mmu_notifier_subscriptions *subs = mn_subs(mm);
-	struct mmu_notifier *sub;
-	bool flushed = false;
-	unsigned long gen;
-	int ret = 0, idx;
-
-	might_sleep();
-	mmap_assert_write_locked(mm);
-	mmap_assert_write_locked(child);
-
-	idx = srcu_down_read(&subs->srcu);
-	gen = smp_load_acquire(&subs->gen);	/* B */
-	mn_map_acquire_read(&mn_fork_map);
-	WRITE_ONCE(subs->inside, current);
-	mn_for_each(sub, subs) {
-		if (!sub->ops->fork || !mn_wants(sub, gen, 0, ULONG_MAX, ~0))
-			continue;
-		/* fork() itself does so later: no thread may write to what is shared. */
-		if (!flushed)
-			flush_tlb_mm(mm);
-		flushed = true;
-		ret = sub->ops->fork(sub, mm, child);
-		if (WARN_ONCE(ret > 0 || ret < -MAX_ERRNO, "%pS returns %d\n",
-			      sub->ops->fork, ret))
-			ret = -EINVAL;
-		if (ret)
-			break;
-	}
-	WRITE_ONCE(subs->inside, NULL);
-	lock_map_release(&mn_fork_map);
-	srcu_up_read(&subs->srcu, idx);
-	return ret;
 }

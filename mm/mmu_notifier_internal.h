@@ -158,6 +158,17 @@ static inline void mn_exit(struct mmu_notifier_subscriptions *subs, int idx)
 
 /* mm/mmu_notifier.c */
 void mn_sync(struct mmu_notifier_subscriptions *subs);
+bool mn_wants_special(const struct mmu_notifier *sub, unsigned long gen,
+		      unsigned long start, unsigned long end, unsigned int events);
+
+/* Is @sub told of something that happens to [@start, @end) in generation @gen? */
+static __always_inline bool
+mn_wants(const struct mmu_notifier *sub, unsigned long gen, unsigned long start,
+	 unsigned long end, unsigned int events)
+{
+	return likely(!READ_ONCE(sub->special)) ||
+	       mn_wants_special(sub, gen, start, end, events);
+}
 
 /* mm/mmu_notifier_interval.c */
 int mn_itree_start(struct mmu_notifier_subscriptions *subs,
@@ -179,5 +190,11 @@ extern struct workqueue_struct *mn_wq;
 
 struct mmu_notifier_subscriptions *mn_get(struct mm_struct *mm);
 void mn_put_locked(struct mmu_notifier_subscriptions *subs);
+void mn_kill(struct mmu_notifier_subscriptions *subs, struct mmu_notifier *sub);
+void mn_unlink(struct mmu_notifier_subscriptions *subs, struct mmu_notifier *sub);
+void mn_might_wait_for_fork(struct mm_struct *mm);
+
+/* mm/mmu_notifier_get.c */
+void mn_put_work(struct work_struct *work);
 
 #endif /* _MM_MMU_NOTIFIER_INTERNAL_H */

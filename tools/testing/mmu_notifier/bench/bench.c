@@ -2,12 +2,15 @@
 /*
  * What mm operations cost, with and without subscribers.  "bench ops" counts
  * instructions (TSC ticks, under QEMU's -icount), the minimum over the repetitions;
- * "bench wait" measures waiting in wall time; "bench memory" bytes.  A result is a
+ * "bench kvm" the same with a VM; "bench wait" and "bench vms" measure waiting in wall
+ * time; "bench memory" bytes.  A result is a
  * line "= WHAT PHASE NUMBER"; bin/bench makes tables of them.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kvm.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -27,7 +30,6 @@
 #define PAGE		4096UL
 #define PAGES		1000
 #define HUGE		(2UL << 20)
-#define KVM_CREATE_VM	0xae01
 #define LINGER		"/sys/module/mmu_notifier/parameters/linger_ms"
 
 static char *mem;		/* PAGES, touched */
@@ -183,6 +185,30 @@ static void ops(void)
 		madvise(huge, PAGE, MADV_DONTNEED));
 }
 
+/* One page is marked as idle: the accessed bits of all that map it are cleared. */
+static void op_idle(void)
+{
+	int map_fd = open("/proc/self/pagemap", O_RDONLY);
+	int fd = open("/sys/kernel/mm/page_idle/bitmap", O_RDWR);
+	uint64_t entry, pfn, bit;
+
+	/* It has to be on an LRU list, and to stay where it is. */
+	touch(spot, 1);
+	write_file("/proc/sys/vm/compact_memory", "1");
+	if (map_fd < 0 || fd < 0 ||
+	    pread(map_fd, &entry, 8, (uintptr_t)spot / PAGE * 8) != 8)
+		die("page_idle");
+	pfn = entry & ((1ull << 55) - 1);
+	bit = 1ull << pfn % 64;
+	MEASURE("page idle", 300, touch(spot, 1),
+		if (pwrite(fd, &bit, 8, pfn / 64 * 8) != 8)
+			die("page_idle"));
+	if (pread(fd, &entry, 8, pfn / 64 * 8) != 8 || !(entry & bit))
+		die("page_idle: the page is not idle");
+	close(fd);
+	close(map_fd);
+}
+
 static uint64_t number_in(const char *path)
 {
 	unsigned long long n = 0;
@@ -269,12 +295,16 @@ static void lru_gen_age(void)
 	write_file("/sys/kernel/debug/lru_gen", command);
 }
 
-static void op_age(int fd)
+/* A whole pass; @again: what makes the pages young in a secondary MMU. */
+static void op_age(void (*again)(void))
 {
 	write_file("/sys/kernel/mm/lru_gen/enabled", "y");
-	MEASURE("aging", 5, touch(mem, PAGES); ioctl(fd, MNBENCH_CALLS), lru_gen_age());
-	result("aging, calls", ioctl(fd, MNBENCH_CALLS));
+	MEASURE("MGLRU pass", 9, touch(mem, PAGES); again(), lru_gen_age());
 	write_file("/sys/kernel/mm/lru_gen/enabled", "n");
+}
+
+static void nothing(void)
+{
 }
 
 static void with(const char *name, int kind, int nr, char *addr, size_t size, size_t stride,
@@ -285,7 +315,7 @@ static void with(const char *name, int kind, int nr, char *addr, size_t size, si
 	phase = name;
 	if (add(fd, kind, nr, addr, size, stride)) {
 		if (all)
-			ops();
+			ops(), op_idle();
 		else
 			op_munmap(), op_mprotect(), op_cow();
 	}
@@ -334,6 +364,9 @@ static void registration(int nr)
 	a.nr = 98;
 	try_add(fd, &a);
 	result("register, hundredth", a.last);
+	a.nr = 900;
+	try_add(fd, &a);
+	result("register, thousandth", a.last);
 	a.kind = MNBENCH_INTERVAL;
 	a.nr = 1;
 	a.addr = (uintptr_t)base;
@@ -344,6 +377,38 @@ static void registration(int nr)
 	ioctl(fd, MNBENCH_DEL, &d);
 	result("unregister", d.first);
 	exit(0);
+}
+
+/* Interval insertion and removal, where there is a list subscriber. */
+static void intervals(void)
+{
+	struct mnbench_add list = { .kind = MNBENCH_LIST, .nr = 1 };
+	struct mnbench_add a = { .kind = MNBENCH_INTERVAL, .nr = 64, .size = PAGE,
+				 .stride = 2 * PAGE, .addr = (uintptr_t)mem };
+	struct mnbench_del d = { .nr = 64 };
+	int fd = open_device();
+
+	phase = "list_1";
+	try_add(fd, &list);
+	try_add(fd, &a);
+	result("interval insert", a.least);
+	ioctl(fd, MNBENCH_DEL, &d);
+	result("interval remove", d.least);
+	close(fd);
+}
+
+/* @nr registrations with one mm. */
+static void many_registrations(int nr)
+{
+	struct mnbench_add a = { .kind = MNBENCH_LIST, .nr = nr };
+	static char name[32];
+	int fd = open_device();
+
+	snprintf(name, sizeof(name), "%d", nr);
+	phase = name;
+	try_add(fd, &a);
+	result("registrations", a.total);
+	close(fd);
 }
 
 /* Starts @child, and returns when that has called ready(). */
@@ -412,6 +477,8 @@ static void bench_ops(void)
 	ops();
 	ops();
 	op_ksm();
+	op_idle();
+	op_age(nothing);
 	if (!has_module)
 		return;
 
@@ -445,35 +512,164 @@ static void bench_ops(void)
 	phase = "after_interval";
 	ops();
 
+	phase = "list_1";
 	fd = open_device();
-	phase = "young";
+	add(fd, MNBENCH_LIST, 1, NULL, 0, 0);
+	op_age(nothing);
+	close(fd);
+	phase = "young_1";
+	fd = open_device();
 	add(fd, MNBENCH_YOUNG, 1, NULL, 0, 0);
-	op_age(fd);
+	op_idle();
+	ioctl(fd, MNBENCH_CALLS);
+	op_age(nothing);
+	if (ioctl(fd, MNBENCH_CALLS) < PAGES)
+		die("aging asks no subscriber");
+	phase = "young_16";
+	add(fd, MNBENCH_YOUNG, 15, NULL, 0, 0);
+	op_idle();
 	close(fd);
 
+	intervals();
+	many_registrations(1000);
+	many_registrations(8000);
 	registration(10);
 	registration(1000);
 	registration(10000);
 	registration(65000);
 }
 
+/* A VM with @mem as its memory, and a guest that writes to each page of it. */
+static int vcpu = -1;
+
+static int touching_vm(int kvm)
+{
+	static const uint8_t code[] = {
+		0xbf, 0, 0, 0x10, 0,			/* mov $0x100000, %edi */
+		0xb9, PAGES & 0xff, PAGES >> 8, 0, 0,	/* mov $PAGES, %ecx */
+		0xfe, 0x07,				/* incb (%edi) */
+		0x81, 0xc7, 0, 0x10, 0, 0,		/* add $0x1000, %edi */
+		0xe2, 0xf6,				/* loop to incb */
+		0xf4,					/* hlt */
+		0xeb, 0xe9,				/* jmp to the beginning */
+	};
+	struct kvm_userspace_memory_region region = {
+		.guest_phys_addr = 0x100000, .memory_size = PAGES * PAGE,
+		.userspace_addr = (uintptr_t)mem,
+	};
+	struct kvm_userspace_memory_region text = { .slot = 1, .memory_size = PAGE };
+	char *page = map(NULL, PAGE, 0);
+	struct kvm_segment flat = { .limit = ~0u, .s = 1, .present = 1, .db = 1, .g = 1 };
+	struct kvm_regs regs = { .rflags = 2 };
+	struct kvm_sregs sregs;
+	int vm = ioctl(kvm, KVM_CREATE_VM, 0);
+
+	memcpy(page, code, sizeof(code));
+	text.userspace_addr = (uintptr_t)page;
+	if (vm < 0 || ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region) ||
+	    ioctl(vm, KVM_SET_USER_MEMORY_REGION, &text))
+		die("a VM");
+	vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
+	if (vcpu < 0 || ioctl(vcpu, KVM_GET_SREGS, &sregs))
+		die("a vCPU");
+	/* Protected mode, without paging. */
+	sregs.cr0 |= 1;
+	flat.type = 3;
+	flat.selector = 16;
+	sregs.ds = sregs.es = sregs.ss = flat;
+	flat.type = 11;
+	flat.selector = 8;
+	sregs.cs = flat;
+	if (ioctl(vcpu, KVM_SET_SREGS, &sregs) || ioctl(vcpu, KVM_SET_REGS, &regs))
+		die("registers");
+	return vm;
+}
+
+static void run_vm(void)
+{
+	static struct kvm_run *run;
+
+	if (!run) {
+		run = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
+		if (run == MAP_FAILED)
+			die("kvm_run");
+	}
+	if (ioctl(vcpu, KVM_RUN, 0) || run->exit_reason != KVM_EXIT_HLT)
+		die("KVM_RUN");
+}
+
+/* @total processes, each with a VM that is closed at once, @at_once of them at a time. */
+static void many_vms(int total, int at_once)
+{
+	static char name[32];
+	uint64_t t = now_us();
+	int i, running = 0, status;
+
+	for (i = 0; i < total || running; ) {
+		if (i < total && running < at_once) {
+			if (!fork()) {
+				int kvm = open("/dev/kvm", O_RDWR);
+				int vm = ioctl(kvm, KVM_CREATE_VM, 0);
+
+				_exit(vm < 0 ? 1 : (close(vm), 0));
+			}
+			i++;
+			running++;
+			continue;
+		}
+		wait(&status);
+		if (status)
+			die("KVM_CREATE_VM");
+		running--;
+	}
+	snprintf(name, sizeof(name), "%d_at_a_time", at_once);
+	phase = name;
+	result("a process with a VM, ns", (now_us() - t) * 1000 / total);
+}
+
 static void bench_kvm(void)
 {
 	int kvm = open("/dev/kvm", O_RDWR), vm;
+	char *before;
 
 	if (kvm < 0)
 		die("/dev/kvm");
 	phase = "no_vm";
 	ops();
+	op_age(nothing);
 	vm = ioctl(kvm, KVM_CREATE_VM, 0);
 	if (vm < 0)
 		die("KVM_CREATE_VM");
 	phase = "vm";
 	ops();
 	close(vm);
+	before = malloc(PAGES);
+	for (int i = 0; i < PAGES; i++)
+		before[i] = mem[i * PAGE];
+	vm = touching_vm(kvm);
+	run_vm();
+	for (int i = 0; i < PAGES; i++)
+		if (mem[i * PAGE] != (char)(before[i] + 1))
+			die("the guest did not touch its memory");
+	phase = "vm_ran";
+	op_age(run_vm);
+	close(vcpu);
+	close(vm);
 	sleep(15);
 	phase = "after_vm";
 	ops();
+	many_vms(100, 1);
+	many_vms(200, 8);
+	many_vms(400, 64);
+}
+
+/* The same in wall time; bin/bench alternates the kernels. */
+static void bench_vms(void)
+{
+	many_vms(50, 1);
+	many_vms(100, 1);
+	many_vms(200, 8);
+	many_vms(1000, 64);
 }
 
 /* Waiting, in wall time. */
@@ -560,19 +756,127 @@ static uint64_t close_vm_us(int slow)
 	return t;
 }
 
-static void median(const char *what, uint64_t (*fn)(int), int slow, int n)
+static void median(const char *what, uint64_t (*fn)(int), int arg, const char *name, int n)
 {
+	char worst[64];
 	uint64_t v[32], x;
 	int i, j;
 
 	for (i = 0; i < n; i++) {
-		x = fn(slow);
+		x = fn(arg);
 		for (j = i; j && v[j - 1] > x; j--)
 			v[j] = v[j - 1];
 		v[j] = x;
 	}
-	phase = slow ? "slow_callback_elsewhere" : "idle";
+	phase = name;
 	result(what, v[n / 2]);
+	snprintf(worst, sizeof(worst), "%s, worst", what);
+	result(worst, v[n - 1]);
+}
+
+/* Threads that change page tables as fast as they can, each its own VMA. */
+struct hammer {
+	pthread_t thread;
+	volatile int *go;
+	uint64_t ops;
+	int cow;
+	int cpu;
+};
+
+static void *hammer(void *arg)
+{
+	struct hammer *h = arg;
+	cpu_set_t set;
+	char *p;
+
+	CPU_ZERO(&set);
+	CPU_SET(h->cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+	/* A guard page on either side: VMAs of different threads must not merge. */
+	p = map(NULL, 3 * PAGE, 0);
+	mprotect(p, PAGE, PROT_NONE);
+	mprotect(p + 2 * PAGE, PAGE, PROT_NONE);
+	if (h->cow) {
+		int fd = open("/mnt/file", O_RDWR);
+
+		p = mmap(p + PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, PAGE);
+		if (p == MAP_FAILED)
+			die("mmap");
+		close(fd);
+	} else {
+		p += PAGE;
+	}
+	while (*h->go == 0)
+		sched_yield();
+	while (*h->go == 1) {
+		if (h->cow)
+			(void)*(volatile char *)p;
+		*(volatile char *)p = 1;
+		madvise(p, PAGE, MADV_DONTNEED);
+		h->ops++;
+	}
+	return NULL;
+}
+
+static void start_hammers(struct hammer *h, volatile int *go, int n, int cow)
+{
+	for (int i = 0; i < n; i++) {
+		h[i] = (struct hammer){ .go = go, .cow = cow, .cpu = i };
+		if (pthread_create(&h[i].thread, NULL, hammer, &h[i]))
+			die("pthread_create");
+	}
+	usleep(50000);
+	*go = 1;
+}
+
+static uint64_t stop_hammers(struct hammer *h, volatile int *go, int n)
+{
+	uint64_t ops = 0;
+
+	*go = 2;
+	for (int i = 0; i < n; i++) {
+		pthread_join(h[i].thread, NULL);
+		ops += h[i].ops;
+	}
+	*go = 0;
+	return ops;
+}
+
+static uint64_t unregister_beside_two(int arg)
+{
+	static volatile int go;
+	struct hammer h[2];
+	uint64_t t;
+
+	(void)arg;
+	start_hammers(h, &go, 2, 0);
+	t = unregister_us(0);
+	stop_hammers(h, &go, 2);
+	return t;
+}
+
+/* Nanoseconds of an operation for each of the threads, with a list subscriber there. */
+static uint64_t ns_per_op(int threads, int cow)
+{
+	static volatile int go;
+	struct hammer h[2];
+	uint64_t t;
+
+	start_hammers(h, &go, threads, cow);
+	t = now_us();
+	usleep(300000);
+	t = now_us() - t;
+	return t * 1000 * threads / (stop_hammers(h, &go, threads) ?: 1);
+}
+
+static uint64_t dontneed_ns(int threads)
+{
+	return ns_per_op(threads, 0);
+}
+
+static uint64_t cow_ns(int threads)
+{
+	return ns_per_op(threads, 1);
 }
 
 static void on_alarm(int sig)
@@ -646,33 +950,6 @@ static uint64_t at_once(int n, int rounds)
 	return now_us() - t;
 }
 
-static void many_vms(void)
-{
-	int i, running = 0;
-	uint64_t t = now_us();
-
-	for (i = 0; i < 1000; i++) {
-		if (!fork()) {
-			int kvm = open("/dev/kvm", O_RDWR);
-			int vm = ioctl(kvm, KVM_CREATE_VM, 0);
-
-			_exit(vm < 0 ? 1 : (close(vm), 0));
-		}
-		if (++running == 64) {
-			int status;
-
-			wait(&status);
-			if (status)
-				die("KVM_CREATE_VM");
-			running--;
-		}
-	}
-	while (wait(NULL) > 0)
-		;
-	phase = "64_at_a_time";
-	result("1,000 processes with a VM each, us", now_us() - t);
-}
-
 static void bench_wait(void)
 {
 	int kvm = !access("/dev/kvm", F_OK);
@@ -685,14 +962,19 @@ static void bench_wait(void)
 	add(open_device(), MNBENCH_LIST, 1, NULL, 0, 0);
 	if (kvm && ioctl(open("/dev/kvm", O_RDWR), KVM_CREATE_VM, 0) < 0)
 		die("KVM_CREATE_VM");
-	median("unregister, us", unregister_us, 0, 11);
-	median("unregister, us", unregister_us, 1, 5);
-	median("exit, us", exit_us, 0, 11);
-	median("exit, us", exit_us, 1, 5);
+	median("unregister, us", unregister_us, 0, "idle", 31);
+	median("unregister, us", unregister_us, 1, "slow_callback_elsewhere", 5);
+	median("unregister, us", unregister_beside_two, 0, "beside_two_threads", 31);
+	median("exit, us", exit_us, 0, "idle", 11);
+	median("exit, us", exit_us, 1, "slow_callback_elsewhere", 5);
 	if (kvm) {
-		median("closing a VM, us", close_vm_us, 0, 11);
-		median("closing a VM, us", close_vm_us, 1, 5);
+		median("closing a VM, us", close_vm_us, 0, "idle", 11);
+		median("closing a VM, us", close_vm_us, 1, "slow_callback_elsewhere", 5);
 	}
+	median("MADV_DONTNEED, ns", dontneed_ns, 1, "1_thread", 11);
+	median("MADV_DONTNEED, ns", dontneed_ns, 2, "2_threads", 11);
+	median("CoW fault, ns", cow_ns, 1, "1_thread", 11);
+	median("CoW fault, ns", cow_ns, 2, "2_threads", 11);
 	/* Each registration is to be the mm's first. */
 	if (!access(LINGER, F_OK))
 		write_file(LINGER, "0");
@@ -713,7 +995,6 @@ static void bench_wait(void)
 			_exit(0);
 		}
 		wait(NULL);
-		many_vms();
 	}
 }
 
@@ -734,7 +1015,8 @@ static uint64_t used(void)
 }
 
 /*
- * What @nr subscribers in each of 1,000 processes take, by process, but for @base.
+ * What @nr subscribers (@kind < 0: a VM) in each of 1,000 processes take, by process,
+ * but for @base.
  * Slabs are taken and kept as a whole: a figure can be wrong by some 100 bytes.
  */
 static uint64_t memory(int kind, int nr, uint64_t base)
@@ -755,7 +1037,12 @@ static uint64_t memory(int kind, int nr, uint64_t base)
 
 		if (write(done[1], "", 1) != 1 || read(go[0], &c, 1) != 1)
 			die("pipe");
-		add(fd, kind, nr, spot, PAGE, PAGE);
+		if (kind < 0)
+			i = ioctl(open("/dev/kvm", O_RDWR), KVM_CREATE_VM, 0);
+		else
+			add(fd, kind, nr, spot, PAGE, PAGE);
+		if (i < 0)
+			die("KVM_CREATE_VM");
 		if (write(done[1], "", 1) != 1)
 			die("write");
 		pause();
@@ -791,6 +1078,10 @@ static void bench_memory(void)
 	one = memory(MNBENCH_INTERVAL, 1, 0);
 	result("bytes, first", one);
 	result("bytes, 16 further", memory(MNBENCH_INTERVAL, 17, one));
+	if (!access("/dev/kvm", F_OK)) {
+		phase = "vm";
+		result("bytes", memory(-1, 1, 0));
+	}
 }
 
 int main(int argc, char **argv)
@@ -805,9 +1096,11 @@ int main(int argc, char **argv)
 		bench_kvm();
 	else if (!strcmp(what, "wait"))
 		bench_wait();
+	else if (!strcmp(what, "vms"))
+		bench_vms();
 	else if (!strcmp(what, "memory"))
 		bench_memory();
 	else
-		die("bench ops|kvm|wait|memory");
+		die("bench ops|kvm|wait|vms|memory");
 	return 0;
 }

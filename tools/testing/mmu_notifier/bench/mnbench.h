@@ -23,7 +23,9 @@ enum mnbench_kind {
  * @size: bytes (or ms)
  * @stride: bytes
  * @first: TSC cycles that the first registration took
- * @last: and the last
+ * @last: the last
+ * @least: the quickest
+ * @total: all of them
  */
 struct mnbench_add {
 	__u32 kind;
@@ -33,17 +35,21 @@ struct mnbench_add {
 	__u64 stride;
 	__u64 first;
 	__u64 last;
+	__u64 least;
+	__u64 total;
 };
 
 /**
  * struct mnbench_del - unsubscribe the newest ones
  * @nr: how many; 0: all
  * @first: TSC cycles that it took for the first of them
+ * @least: for the quickest
  */
 struct mnbench_del {
 	__u32 nr;
 	__u32 pad;
 	__u64 first;
+	__u64 least;
 };
 
 /* -EOPNOTSUPP: this kernel's notifiers do not have that kind. */

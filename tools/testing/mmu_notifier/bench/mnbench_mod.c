@@ -16,7 +16,7 @@
 
 #include "mnbench.h"
 
-#define MAX_SUBS	1024
+#define MAX_SUBS	16384
 
 struct sub {
 	union {
@@ -162,6 +162,8 @@ static long bench_add(struct bench *b, struct mnbench_add *a)
 	unsigned int i;
 	int ret;
 
+	a->least = ~0ull;
+	a->total = 0;
 	if (b->mm && b->mm != current->mm)
 		return -EBUSY;
 	if (!a->nr || a->nr > MAX_SUBS - b->nr)
@@ -177,6 +179,8 @@ static long bench_add(struct bench *b, struct mnbench_add *a)
 		begin = get_cycles();
 		ret = add_one(s, b->mm, a, a->addr + i * a->stride);
 		a->last = get_cycles() - begin;
+		a->least = min(a->least, a->last);
+		a->total += a->last;
 		if (!i)
 			a->first = a->last;
 		if (ret) {
@@ -190,17 +194,20 @@ static long bench_add(struct bench *b, struct mnbench_add *a)
 
 static long bench_del(struct bench *b, struct mnbench_del *d)
 {
-	unsigned int nr = d->nr ?: b->nr;
-	cycles_t begin = get_cycles();
-	bool first = true;
+	unsigned int i, nr = d->nr ?: b->nr;
+	cycles_t begin;
+	u64 took;
 
 	if (nr > b->nr)
 		return -EINVAL;
-	for (; nr; nr--) {
+	d->least = ~0ull;
+	for (i = 0; i < nr; i++) {
+		begin = get_cycles();
 		del_newest(b);
-		if (first)
-			d->first = get_cycles() - begin;
-		first = false;
+		took = get_cycles() - begin;
+		d->least = min(d->least, took);
+		if (!i)
+			d->first = took;
 	}
 	return 0;
 }
@@ -241,7 +248,7 @@ static long bench_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 static int bench_open(struct inode *inode, struct file *file)
 {
-	struct bench *b = kzalloc(sizeof(*b), GFP_KERNEL);
+	struct bench *b = kvzalloc(sizeof(*b), GFP_KERNEL);
 
 	if (!b)
 		return -ENOMEM;
@@ -258,7 +265,7 @@ static int bench_release(struct inode *inode, struct file *file)
 		del_newest(b);
 	if (b->mm)
 		mmdrop(b->mm);
-	kfree(b);
+	kvfree(b);
 	return 0;
 }
 
