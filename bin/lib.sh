@@ -89,7 +89,7 @@ patches() {
 	sed -e 's/[[:space:]]*#.*//' -e '/^$/d' "$1"
 }
 
-# concerned TREE FILES: the files of TREE that the strip looks at, and of FILES, those
+# concerned TREE FILES: the files of TREE that the strip reads, and of FILES, those
 # that the series changes or adds, the ones that are there
 concerned() {
 	{

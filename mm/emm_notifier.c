@@ -3,14 +3,14 @@
  * EMM notifiers: one callback for everything, on top of the MMU notifiers.
  *
  * Each is a subscriber of the core's, which promises it what it promises others.  But
- * the core does not add up who was accessed: so aging goes through one more subscriber,
- * which all EMM notifiers of an mm share.
+ * the core does not add up accesses: so aging goes through one more subscriber, which
+ * all EMM notifiers of an mm share.
  *
  * Locks, outermost first:
  *
  *	page-table lock	around aging; the core's caller has it
  *	emm_mm.lock	the list.  Read around the callbacks, which are atomic
- *			there; written by who comes and goes
+ *			there; written by register and unregister
  */
 #include <linux/emm_notifier.h>
 #include <linux/err.h>
@@ -20,7 +20,7 @@
 
 /* The EMM notifiers of an mm. */
 struct emm_mm {
-	struct mmu_notifier mn;	/* hears of aging, and of nothing else */
+	struct mmu_notifier mn;	/* is told of aging, and of nothing else */
 	rwlock_t lock;		/* see the legend above */
 	struct hlist_head list;	/* struct emm_notifier */
 };
@@ -30,7 +30,7 @@ static struct emm_notifier *emm_of(struct mmu_notifier *mn)
 	return container_of(mn, struct emm_notifier, mn);
 }
 
-/* An error would reach nobody. */
+/* There is no caller to take an error. */
 static void emm_call(struct emm_notifier *e, struct mm_struct *mm,
 		     enum emm_operation op, unsigned long start, unsigned long end)
 {
@@ -67,7 +67,7 @@ static const struct mmu_notifier_ops emm_ops = {
 	.invalidate_range_end	= emm_on_end,
 };
 
-/* Ask everybody: the sum, or the first error. */
+/* Ask each of them: the sum, or the first error. */
 static int emm_ask(struct emm_mm *em, unsigned long start, unsigned long end)
 {
 	struct emm_notifier *e;
@@ -84,8 +84,8 @@ static int emm_ask(struct emm_mm *em, unsigned long start, unsigned long end)
 }
 
 /*
- * An error is no access: who cannot tell shall not keep pages in memory.  And the
- * core combines by OR what it gets from others, so that no errno would survive.
+ * An error is no access: a driver that cannot tell shall not keep pages in memory.
+ * And the core combines by OR what it gets from others, so that no errno would survive.
  */
 static int emm_on_age(struct mmu_notifier *mn, struct mm_struct *mm,
 		      unsigned long start, unsigned long end)
@@ -123,8 +123,9 @@ static const struct mmu_notifier_ops emm_age_ops = {
  * When it returns, nothing is in flight that @e was not told of; callbacks can come
  * before it returns.  emm_unregister_notifier() has to follow, even if @mm dies first.
  *
- * Context: may sleep; takes mmap_lock for writing and waits for the sections in flight
- * on @mm: not inside one, nor from a callback, nor under a lock that a callback takes.
+ * Context: may sleep; takes mmap_lock for writing, and waits for what is in flight
+ * on @mm: not inside an invalidation, nor from a callback, nor under a lock that a
+ * callback takes.
  * Return: 0; -ENOMEM; -EINTR on a fatal signal; for misuse -EINVAL (no callback, a
  * dying mm) or -EBUSY (registered already).  After an error nothing has changed.
  */
@@ -160,8 +161,8 @@ EXPORT_SYMBOL_GPL(emm_register_notifier);
  * @mm: the mm that it was registered with
  *
  * Calls @e->callback with emm_release unless the mm's death was first.  When it
- * returns, no callback runs or will, every section that @e saw the start of has been
- * ended, and its owner can free it.
+ * returns, no callback runs or will, every invalidation that @e saw the start of has
+ * been ended, and its owner can free it.
  *
  * Context: may sleep; waits as emm_register_notifier() does.
  */
@@ -186,7 +187,7 @@ EXPORT_SYMBOL_GPL(emm_unregister_notifier);
  * @start: first byte
  * @end: exclusive
  *
- * What the VM's aging does, for who wants to know more than whether.
+ * What the VM's aging does, for a caller that wants the number of pages.
  *
  * Context: any that a spinlock can be taken in, other than an interrupt or
  * emm_referenced.

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Export notifiers: who has pages mapped on another host, and keeps a reverse
- * map of its own, hears what happens to a page, from whichever mm.
+ * Export notifiers: a subscriber that maps pages on another host, and keeps a
+ * reverse map of its own, is told what happens to a page, from whichever mm.
  *
  * An exported folio has a mark, the page flag PG_exported.  It is set and cleared
- * under the folio lock, and those who change the folio's mappings hold that:
- * what they see of the mark holds until they are done.  Whoever sets it has a
- * reference for as long as it is set.
+ * under the folio lock, and all code that changes the folio's mappings holds that:
+ * what it sees of the mark holds until it is done.  A subscriber that sets the mark
+ * has a reference for as long as it is set.
  *
- * All subscribers are on one list and hear of all exported folios: there are few.
+ * All subscribers are on one list and are told of all exported folios: there are few.
  * One that is being called is counted in its ->calls, and no lock is held: so
  * each waits for its own callbacks only when it goes, and stays on the list, for
  * the walk to go on from, until then.
@@ -17,7 +17,7 @@
  *
  *	folio lock		the mark
  *	__export_notifier_map	for lockdep: inside a callback.  Reclaim takes it,
- *				so inside it nobody may wait for memory
+ *				so nothing inside it may wait for memory
  *	cpu_hotplug_lock	to change export_notifier_key, when nothing else
  *				is held: not inside the above
  *	export_notifier_lock	the list.  Innermost; no callback runs under it
@@ -35,7 +35,7 @@
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 
-/* On while somebody is registered. */
+/* On while there is a subscriber. */
 struct static_key_false export_notifier_key = STATIC_KEY_FALSE_INIT;
 EXPORT_SYMBOL_GPL(export_notifier_key);
 
@@ -47,7 +47,7 @@ struct lockdep_map __export_notifier_map =
 
 static LIST_HEAD(export_notifiers);
 static DEFINE_SPINLOCK(export_notifier_lock);
-/* Somebody's ->calls became 0. */
+/* The ->calls of a subscriber became 0. */
 static DECLARE_WAIT_QUEUE_HEAD(export_notifier_idle);
 /* Folios with the mark. */
 static atomic_long_t export_notifier_marks;
@@ -103,7 +103,7 @@ EXPORT_SYMBOL_GPL(export_notifier_register);
  *
  * Context: process context, may sleep; not from a callback, not with a folio
  * locked, and under no lock that a callback takes.  Waits for @en's callbacks,
- * for nobody else's.
+ * for no other's.
  */
 void export_notifier_unregister(struct export_notifier *en)
 {
@@ -127,8 +127,8 @@ void export_notifier_unregister(struct export_notifier *en)
 	spin_unlock_irq(&export_notifier_lock);
 	if (WARN_ON_ONCE(!known))
 		return;
-	/* With the key off nobody would look whether they are freed. */
-	if (!WARN_ONCE(left, "export notifier: %ld folios keep a mark of nobody's",
+	/* With the key off nothing would check whether they are freed. */
+	if (!WARN_ONCE(left, "export notifier: %ld folios keep a mark without a subscriber",
 		       left))
 		static_branch_dec(&export_notifier_key);
 }
@@ -155,11 +155,11 @@ static struct export_notifier *next_to_call(struct export_notifier *en)
 }
 
 /**
- * folio_set_exported - mark a folio: subscribers shall hear of it
+ * folio_set_exported - mark a folio: subscribers shall be told of it
  * @folio: the folio, locked.  The caller has a reference, and keeps one until
  *	it clears the mark
  *
- * With the folio lock held, and before it maps the page anywhere, the caller looks
+ * With the folio lock held, and before it maps the page anywhere, the caller checks
  * whether the page that it looked up still is what it was, see "Exporting a page"
  * in Documentation/mmu_notifier.rst.
  *
@@ -171,7 +171,7 @@ static struct export_notifier *next_to_call(struct export_notifier *en)
  *
  * Context: any, the folio locked.
  * Return: 0; -EOPNOTSUPP for what the core does not watch: hugetlb, ZONE_DEVICE, the
- * zero pages; -EINVAL, with a warning, if it is not locked or nobody is registered.
+ * zero pages; -EINVAL, with a warning, if it is not locked or there is no subscriber.
  */
 int folio_set_exported(struct folio *folio)
 {
@@ -199,7 +199,7 @@ static bool clear_mark(struct folio *folio)
  * folio_clear_exported - the caller does not export a folio any more
  * @folio: the folio, locked
  *
- * Clears the mark, unless there is a subscriber that exports() it.  The caller, who
+ * Clears the mark, unless there is a subscriber that exports() it.  The caller, which
  * is asked too, drops its reference after this.
  *
  * Context: may sleep; the folio locked, and no lock held that exports() takes.  May be
@@ -220,7 +220,7 @@ void folio_clear_exported(struct folio *folio)
 }
 EXPORT_SYMBOL_GPL(folio_clear_exported);
 
-/* Calls everybody. True if @folio was written to. */
+/* Calls all subscribers.  True if @folio was written to. */
 bool __export_notifier_invalidate(struct folio *folio,
 				  enum export_notifier_event event)
 {

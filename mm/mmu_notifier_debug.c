@@ -74,7 +74,7 @@ static const char * const mnd_kinds[] = {
 	[MMU_NOTIFIER_DEBUG_NO_PAGE] =
 		"invalidate_page does not follow the clearing of an entry",
 	[MMU_NOTIFIER_DEBUG_EMPTY] =
-		"an invalidation of an empty range, of which nobody will hear",
+		"an invalidation of an empty range, of which no subscriber is told",
 	[MMU_NOTIFIER_DEBUG_RANGE] =
 		"an invalidation of a range that is unaligned or out of bounds",
 	[MMU_NOTIFIER_DEBUG_LOCK] =
@@ -240,7 +240,7 @@ static bool mnd_off(void)
 }
 
 /**
- * mmu_notifier_debug_disable - page tables are changed that nobody uses
+ * mmu_notifier_debug_disable - page tables are changed that are not in use
  *
  * Until mmu_notifier_debug_enable(), for this task.  For self-tests of page
  * tables, and where code takes an entry apart to put it together again before the
@@ -448,7 +448,7 @@ mnd_covering(struct mm_struct *mm, unsigned long start, unsigned long end,
 		if (inflight->lost || inflight->mm != mm ||
 		    inflight->start > start || inflight->end < end)
 			continue;
-		/* Who gets a pair needs no invalidate_page. */
+		/* A start/end pair needs no invalidate_page. */
 		if (!inflight->page)
 			return inflight;
 		found = inflight;
@@ -507,7 +507,7 @@ static void mnd_check_detach(struct mm_struct *mm, unsigned long addr,
 }
 
 /*
- * An entry appears where one was cleared: a subscriber that was to hear of it by
+ * An entry appears where one was cleared: a subscriber that was to be told by
  * invalidate_page() would have both.
  */
 static void mnd_check_pending(struct mm_struct *mm, unsigned long addr,
@@ -580,7 +580,7 @@ void __mmu_notifier_debug_entry(struct mm_struct *mm, unsigned long addr,
 		return;
 	this_cpu_inc(mnd_changes);
 
-	/* For a PTE the leaf's bit has another meaning: look where it is. */
+	/* For a PTE the leaf's bit has another meaning: find where it is. */
 	if (level == MMU_NOTIFIER_PTE && mnd_leaf(old) &&
 	    !mnd_find(mm, addr, entry, &real))
 		return;
@@ -875,7 +875,7 @@ EXPORT_SYMBOL_GPL(__mmu_notifier_debug_return);
 /**
  * mmu_notifier_debug_try - does the checker work here?
  *
- * Clears an entry of an address space that nobody uses, without an invalidation.
+ * Clears an entry of an address space that is not in use, without an invalidation.
  * That must be reported.  The report is marked and does not count as a fault.
  *
  * Context: may sleep; no lock.

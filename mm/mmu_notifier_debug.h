@@ -27,7 +27,7 @@ struct mmu_notifier_debug_fault {
 	bool asked;
 };
 
-/* KUnit cases redirect it, to look at what they provoke. */
+/* KUnit cases redirect it, to examine what they provoke. */
 void mmu_notifier_debug_report(const struct mmu_notifier_debug_fault *fault);
 
 /**

@@ -38,9 +38,9 @@ enum mn_state {
 };
 
 /* mmu_notifier.special: see mn_wants(). */
-#define MN_COMING	BIT(0)	/* look at ->birth */
-#define MN_GOING	BIT(1)	/* look at ->death */
-#define MN_LIMITED	BIT(2)	/* look at the range and the events */
+#define MN_COMING	BIT(0)	/* test ->birth */
+#define MN_GOING	BIT(1)	/* test ->death */
+#define MN_LIMITED	BIT(2)	/* test the range and the events */
 
 /* mmu_notifier.release: the first to arrive calls it, others wait for that. */
 enum mn_release {

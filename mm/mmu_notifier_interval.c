@@ -77,7 +77,7 @@ static void mn_hull_update(struct mmu_notifier_subscriptions *subs)
 
 /*
  * Count back from those that were there at the start, or from those up to @stop.
- * Returns whether somebody may wait for that.
+ * Returns whether a task may be waiting for that.
  */
 static bool mn_itree_uncount(struct mmu_notifier_subscriptions *subs,
 			     struct mmu_notifier_range *range,

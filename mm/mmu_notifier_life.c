@@ -414,7 +414,7 @@ EXPORT_SYMBOL_GPL(mmu_notifier_register);
  * @mm: the mm; the caller has a user reference (mmget()) or is one of its tasks
  * @start: first byte
  * @last: last byte, inclusive
- * @events: BIT() of each enum mmu_notifier_event to hear of, or
+ * @events: BIT() of each enum mmu_notifier_event to be told of, or
  *	MMU_NOTIFIER_ALL_EVENTS
  *
  * As mmu_notifier_register(), but an invalidation that does not overlap the range, or

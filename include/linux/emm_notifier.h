@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * EMM notifiers: one callback that hears what happens to an mm.
+ * EMM notifiers: one callback that is told what happens to an mm.
  *
  * The short form of <linux/mmu_notifier.h>, for a driver that drops its mappings
  * whatever the reason is::
@@ -38,10 +38,10 @@ struct emm_mm;
  * @emm_release: the mm dies, or the notifier is unregistered: whichever comes first,
  *	and once.  No mapping may be left or be established.  May sleep
  * @emm_invalidate_start: entries of the range are about to change.  On return no
- *	mapping of it is left, and until the end none is established; sections overlap
- *	and nest, so count them.  May sleep, but see &emm_notifier.never_sleeps
- * @emm_invalidate_end: the section is over.  Exactly once for each start, with the
- *	same range, by the same task.  May sleep if its start could
+ *	mapping of it is left, and until the end none is established; invalidations
+ *	overlap and nest, so count them.  May sleep, but see &emm_notifier.never_sleeps
+ * @emm_invalidate_end: the invalidation is over.  Exactly once for each start, with
+ *	the same range, by the same task.  May sleep if its start could
  * @emm_referenced: which pages of the range were accessed since the last time?  Return
  *	how many, and forget it, or an errno.  Must not sleep
  */
@@ -59,8 +59,9 @@ enum emm_operation {
  *	emm_referenced.  It may run in reclaim: it takes no mmap_lock and does not
  *	wait for memory, nor for emm_register_notifier() and emm_unregister_notifier()
  * @never_sleeps: set before emm_register_notifier() if no start or end sleeps, nor
- *	waits for who does.  Then they are also called where nobody may sleep (OOM
- *	reaper); otherwise that is refused on their behalf (-EAGAIN) and tried again
+ *	waits for a task that does.  Then they are also called where sleeping is not
+ *	allowed (OOM reaper); otherwise the start is refused on their behalf (-EAGAIN)
+ *	and tried again
  * @mn: private
  * @emm_mm: private; what all EMM notifiers of the mm have in common
  * @node: private; in there

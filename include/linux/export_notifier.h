@@ -29,8 +29,8 @@ enum export_notifier_event {
  */
 struct export_notifier_ops {
 	/**
-	 * @invalidate: Mandatory.  @event happens to @folio, which somebody, but not
-	 * necessarily this subscriber, has exported.  Who has not returns false.
+	 * @invalidate: Mandatory.  @event happens to @folio, which a subscriber, but not
+	 * necessarily this one, has exported.  One that has not returns false.
 	 *
 	 * Returns true if @folio was written to through the subscriber's
 	 * mappings since the last call: the core takes it for dirty then.
@@ -39,15 +39,15 @@ struct export_notifier_ops {
 	 * reference to it.  May sleep, so as to wait for another host.  Reverse-map
 	 * locks or mmap_lock may be held, and it may be reclaim that calls: takes
 	 * none of these, locks no folio, and does not wait for memory.  Does
-	 * not register or unregister anybody.
+	 * not register or unregister any subscriber.
 	 */
 	bool (*invalidate)(struct export_notifier *en, struct folio *folio,
 			   enum export_notifier_event event);
 
 	/**
-	 * @exports: Optional.  Does the subscriber have @folio exported?  Who shares
-	 * folios with other subscribers needs it: folio_clear_exported() leaves the
-	 * mark for those who say true.
+	 * @exports: Optional.  Does the subscriber have @folio exported?  One that
+	 * shares folios with others needs it: folio_clear_exported() leaves the mark
+	 * for those that return true.
 	 *
 	 * Context: as @invalidate, or that of the caller of
 	 * folio_clear_exported().
@@ -56,7 +56,7 @@ struct export_notifier_ops {
 };
 
 /**
- * struct export_notifier - a subscriber that hears of all exported folios
+ * struct export_notifier - a subscriber that is told of all exported folios
  * @ops: set before export_notifier_register()
  */
 struct export_notifier {
@@ -87,10 +87,10 @@ void __export_notifier_free(struct folio *folio);
  * folio_test_exported - is a folio marked as exported?
  * @folio: the folio
  *
- * Costs nothing while nobody is registered, else the test of a page flag.
+ * Costs nothing while there is no subscriber, else the test of a page flag.
  *
  * Context: any.  Stable while the folio is locked.
- * Return: true if it is and if somebody is registered.
+ * Return: true if it is and if there is a subscriber.
  */
 static inline bool folio_test_exported(const struct folio *folio)
 {
@@ -112,7 +112,7 @@ static inline bool export_notifier_clean(struct folio *folio)
 }
 
 /**
- * export_notifier_unmap - nobody shall map a folio any more
+ * export_notifier_unmap - no mapping of a folio may remain
  * @folio: the folio, locked.  Made dirty if it was written to through a
  *	subscriber's mappings
  *

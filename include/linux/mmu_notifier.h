@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * MMU notifiers: a secondary MMU hears from the VM before a page is unmapped,
+ * MMU notifiers: the VM tells a secondary MMU before a page is unmapped,
  * write-protected, moved or freed, so that it need not pin what it maps.
  *
  * Concept, locking, events and guides: Documentation/mmu_notifier.rst.
@@ -218,18 +218,18 @@ struct mmu_notifier_ops {
 };
 
 /**
- * struct mmu_notifier - a list subscriber: hears of everything in one mm
+ * struct mmu_notifier - a list subscriber: is told of everything in one mm
  * @hlist: in the mm's list; the core's
  * @ops: set by the owner before mmu_notifier_register()
  * @mm: the mm subscribed to; holds a reference (mmgrab()) while subscribed.
  *	The core's; the owner may read it
- * @special: private; MN_COMING, MN_GOING, MN_LIMITED: what to look at before it is
+ * @special: private; MN_COMING, MN_GOING, MN_LIMITED: what to test before it is
  *	called
  * @birth: private; the first generation of invalidations that it is told of
  * @death: private; the first that it is not told of any more
- * @start: private; first byte that it hears of
+ * @start: private; first byte that it is told of
  * @last: private; last byte, inclusive
- * @events: private; BIT() of each event that it hears of
+ * @events: private; BIT() of each event that it is told of
  * @users: private; references by mmu_notifier_get(), 0 when not subscribed
  * @release: private; how far @ops->release has got
  * @self: private; points to itself while it is subscribed, which a structure that was
@@ -268,7 +268,7 @@ struct mmu_interval_notifier_ops {
 };
 
 /**
- * struct mmu_interval_notifier - hears of invalidations in one interval
+ * struct mmu_interval_notifier - is told of invalidations in one interval
  * @interval_tree: its bounds: start, and last inclusive, in bytes
  * @ops: as given on insertion
  * @mm: as given on insertion; holds a reference (mmgrab()) while inserted
@@ -334,7 +334,7 @@ extern unsigned int mmu_notifier_linger_ms;
  *	for it, so that it can ignore what it does itself; otherwise NULL
  * @gen: private; the generation of the invalidation: which subscribers are told
  * @seq: private; its number among those that hit an interval, 0 if it hit none
- * @idx: private; of the SRCU read section from start to end, -1 outside it
+ * @idx: private; of the SRCU reader from start to end, -1 outside it
  *
  * While there is no subscriber only @mm is set up.
  */
@@ -591,7 +591,7 @@ mmu_notifier_range_init_late(struct mmu_notifier_range *range,
 			     struct mm_struct *mm, unsigned long start,
 			     unsigned long end, void *owner)
 {
-	/* lockdep wants to see a start, whoever listens. */
+	/* lockdep wants to see a start, with or without a subscriber. */
 	if (!IS_ENABLED(CONFIG_DEBUG_MMU_NOTIFIER) &&
 	    !IS_ENABLED(CONFIG_LOCKDEP) && !mm_has_notifiers(mm))
 		return false;

@@ -39,7 +39,7 @@ enum mmu_notifier_level {
  *	has not followed yet
  * @lost: @range says something else by now.  This was reported, and the
  *	invalidation covers nothing any more
- * @ip: who started it
+ * @ip: the code that started it
  */
 struct mmu_notifier_debug_inflight {
 	struct mmu_notifier_range *range;
@@ -54,7 +54,7 @@ struct mmu_notifier_debug_inflight {
 
 /**
  * struct mmu_notifier_debug_task - the invalidations that a task has in flight
- * @nr: how many; only the task itself looks at any of this
+ * @nr: how many; only the task itself reads any of this
  * @asked: the next report was asked for, see mmu_notifier_debug_try()
  * @off: nesting of mmu_notifier_debug_disable()
  * @inflight: the invalidations

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * KUnit tests of the EMM notifiers: that the one callback is told what the core
- * promises its subscribers, and what the layer adds: the sum, the first error, who
- * answers where nobody may sleep.
+ * promises its subscribers, and what the layer adds: the sum, the first error, and
+ * which notifiers are called where sleeping is not allowed.
  *
  * What the notifiers A to C are called for is logged:
  *
@@ -28,7 +28,7 @@
 
 /* Far beyond what anything here takes: it only ends a hang. */
 #define HANGS		(30 * HZ)
-/* Who has not come back after this much sleep is waiting. */
+/* A thread that has not come back after this much sleep is waiting. */
 #define WAITS_MS	20
 
 #define START		0x10000000UL
@@ -158,16 +158,16 @@ static void reg_all(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, reg(&c->c));
 }
 
-static void section_init(struct ctx *c, struct mmu_notifier_range *range)
+static void range_init(struct ctx *c, struct mmu_notifier_range *range)
 {
 	mmu_notifier_range_init(range, MMU_NOTIFY_CLEAR, 0, c->mm, START, END);
 }
 
-static void section(struct ctx *c)
+static void invalidate(struct ctx *c)
 {
 	struct mmu_notifier_range range;
 
-	section_init(c, &range);
+	range_init(c, &range);
 	mmu_notifier_invalidate_range_start(&range);
 	mmu_notifier_invalidate_range_end(&range);
 }
@@ -240,7 +240,7 @@ static int emm_init(struct kunit *test)
 	mmgrab(c->mm);
 	c->linger_ms = mmu_notifier_linger_ms;
 	mmu_notifier_linger_ms = 0;
-	/* The sections here change no page table. */
+	/* The invalidations here change no page table. */
 	mmu_notifier_debug_disable();
 	test->priv = c;
 	return 0;
@@ -291,20 +291,20 @@ static void emm_operations(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, reg(&c->a));
 	KUNIT_ASSERT_EQ(test, 0, reg(&c->b));
 	EXPECT_LOG(test, "");
-	section(c);
+	invalidate(c);
 	EXPECT_LOG(test, "B( A( B) A)");
 	unreg(&c->a);
 	EXPECT_LOG(test, "A*");
-	section(c);
+	invalidate(c);
 	EXPECT_LOG(test, "B( B)");
 	unreg(&c->b);
 	EXPECT_LOG(test, "B*");
-	section(c);
+	invalidate(c);
 	EXPECT_LOG(test, "");
 
 	/* They can come again. */
 	KUNIT_ASSERT_EQ(test, 0, reg(&c->a));
-	section(c);
+	invalidate(c);
 	EXPECT_LOG(test, "A( A)");
 }
 
@@ -317,7 +317,7 @@ static void emm_release_once(struct kunit *test)
 	c->alive = false;
 	mmput(c->mm);
 	EXPECT_LOG(test, "B* A*");
-	/* Nobody hears of aging any more. */
+	/* No notifier is told of aging any more. */
 	KUNIT_EXPECT_EQ(test, 0, age(&c->a));
 	unreg(&c->a);
 	unreg(&c->b);
@@ -337,25 +337,25 @@ static void emm_joins_between(struct kunit *test)
 	struct mmu_notifier_range range;
 
 	KUNIT_ASSERT_EQ(test, 0, reg(&c->a));
-	section_init(c, &range);
+	range_init(c, &range);
 	mmu_notifier_invalidate_range_start(&range);
 	spawn(test, reg, &c->b);
 	expect_waits(test);
 	mmu_notifier_invalidate_range_end(&range);
 	KUNIT_EXPECT_EQ(test, 0, finish(test));
 	EXPECT_LOG(test, "A( A)");
-	section(c);
+	invalidate(c);
 	EXPECT_LOG(test, "B( A( B) A)");
 }
 
-/* The same with A, who leaves, is released at once, and has to see its end. */
+/* The same with A, which leaves, is released at once, and has to see its end. */
 static void emm_leaves_between(struct kunit *test)
 {
 	struct ctx *c = test->priv;
 	struct mmu_notifier_range range;
 
 	KUNIT_ASSERT_EQ(test, 0, reg(&c->a));
-	section_init(c, &range);
+	range_init(c, &range);
 	mmu_notifier_invalidate_range_start(&range);
 	spawn(test, unreg, &c->a);
 	expect_waits(test);
@@ -370,13 +370,13 @@ static void emm_may_sleep(struct kunit *test)
 
 	c->a.sleeps = true;
 	KUNIT_ASSERT_EQ(test, 0, reg(&c->a));
-	section(c);
+	invalidate(c);
 	unreg(&c->a);
 	EXPECT_LOG(test, "A( A) A*");
 }
 
 /*
- * Where nobody may sleep.
+ * Where sleeping is not allowed.
  */
 
 static void emm_nonblock_refused(struct kunit *test)
@@ -387,7 +387,7 @@ static void emm_nonblock_refused(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, reg(&c->a));
 	c->b.emm.never_sleeps = true;
 	KUNIT_ASSERT_EQ(test, 0, reg(&c->b));
-	section_init(c, &range);
+	range_init(c, &range);
 	KUNIT_EXPECT_EQ(test, -EAGAIN,
 			mmu_notifier_invalidate_range_start_nonblock(&range));
 	/* On behalf of A, which is not called; B, which was, sees the end. */
@@ -401,7 +401,7 @@ static void emm_nonblock_called(struct kunit *test)
 
 	c->a.emm.never_sleeps = true;
 	KUNIT_ASSERT_EQ(test, 0, reg(&c->a));
-	section_init(c, &range);
+	range_init(c, &range);
 	KUNIT_ASSERT_EQ(test, 0,
 			mmu_notifier_invalidate_range_start_nonblock(&range));
 	EXPECT_LOG(test, "A(");
@@ -451,7 +451,7 @@ static void emm_referenced_result(struct kunit *test)
 			mmu_notifier_clear_young(c->mm, START, END));
 	EXPECT_LOG(test, "C? B? A?");
 
-	/* Who has gone does not count any more. */
+	/* A notifier that has gone does not count any more. */
 	unreg(&c->b);
 	unreg(&c->c);
 	EXPECT_LOG(test, "B* C*");
@@ -491,7 +491,7 @@ static void emm_unregister_waits(struct kunit *test)
  * Errors and misuse.
  */
 
-/* A VMA, before whose locks registration looks for signals. */
+/* A VMA, before whose locks registration tests for signals. */
 static int map(struct mm_struct *mm)
 {
 	struct vm_area_struct *vma = vm_area_alloc(mm);
@@ -521,7 +521,7 @@ static void emm_fatal_signal(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -EINTR, finish(test));
 	KUNIT_EXPECT_NULL(test, c->a.emm.emm_mm);
 	KUNIT_EXPECT_TRUE(test, mm_is_idle(c->mm));
-	section(c);
+	invalidate(c);
 	EXPECT_LOG(test, "");
 	KUNIT_EXPECT_EQ(test, 0, reg(&c->a));
 }
@@ -535,7 +535,7 @@ static void emm_registered_twice(struct kunit *test)
 	warnings_begin(test);
 	KUNIT_EXPECT_EQ(test, -EBUSY, reg(&c->a));
 	warnings_end(test, 1);
-	section(c);
+	invalidate(c);
 	c->a.ret = 1;
 	KUNIT_EXPECT_EQ(test, 1, age(&c->a));
 	EXPECT_LOG(test, "A( A) A?");
@@ -570,7 +570,7 @@ static void emm_error_where_none_is_allowed(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, reg(&c->b));
 	c->b.wrong_ret = -EAGAIN;
 	warnings_begin(test);
-	section(c);
+	invalidate(c);
 	warnings_end(test, 1);
 	/* It is a start all the same. */
 	EXPECT_LOG(test, "B( A( B) A)");

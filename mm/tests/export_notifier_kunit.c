@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests of export notifiers: who maps a page on another host hears of all
- * that happens to it.
+ * KUnit tests of export notifiers: a subscriber that maps a page on another host
+ * is told of all that happens to it.
  *
  * The other host is a struct host.  It has one folio at most, holds a reference
  * to it, and "maps" it, writable or not.  Each case does something to the folio and
@@ -39,7 +39,7 @@
 #define PAGES		4
 /* Far beyond what anything here takes: it only ends a hang. */
 #define HANGS		(30 * HZ)
-/* Who has not come back after this much sleep is waiting. */
+/* A thread that has not come back after this much sleep is waiting. */
 #define WAITS_MS	20
 
 struct host {
@@ -350,7 +350,7 @@ static void register_refuses(struct kunit *test)
 	warnings_end(test, 3);
 }
 
-/* Somebody else may be registered all the time. */
+/* Another subscriber may be registered all the time. */
 static void key_counts_subscribers(struct kunit *test)
 {
 	struct static_key *key = &export_notifier_key.key;
@@ -455,7 +455,7 @@ static void unregister_waits_for_own_callback(struct kunit *test)
 	start(test, &clean, clean_it);
 	KUNIT_ASSERT_TRUE(test, wait_for_completion_timeout(&c->a.reached, HANGS));
 
-	/* Somebody else comes and goes. */
+	/* Another subscriber comes and goes. */
 	start(test, &other, join_and_leave_b);
 	KUNIT_EXPECT_TRUE(test, finishes(&other));
 
@@ -537,7 +537,7 @@ static void two_hosts_one_folio(struct kunit *test)
 	join(test, &c->b);
 	export(test, &c->a, c->folio);
 	export(test, &c->b, c->folio);
-	/* Who goes first leaves the mark to the other. */
+	/* The first to go leaves the mark to the other. */
 	drop(&c->a);
 	KUNIT_EXPECT_TRUE(test, folio_test_exported(c->folio));
 	export(test, &c->a, c->folio);
@@ -559,7 +559,7 @@ static void freed_while_marked(struct kunit *test, unsigned int order)
 	KUNIT_EXPECT_EQ(test, 0, folio_set_exported(folio));
 	folio_unlock(folio);
 	folio_put(folio);
-	/* Only looks at struct page. */
+	/* Only reads struct page. */
 	KUNIT_EXPECT_FALSE(test, test_bit(PG_exported, &folio->page.flags));
 }
 
@@ -590,7 +590,7 @@ static void mark_left_behind_is_caught(struct kunit *test)
 	warnings_end(test, last ? 2 : 1);
 	if (!last)
 		return;
-	/* Left on, to find out who it is. */
+	/* Left on, to find out which it is. */
 	KUNIT_EXPECT_TRUE(test, static_key_enabled(&export_notifier_key));
 	static_branch_dec(&export_notifier_key);
 }
@@ -646,7 +646,7 @@ static void writeback_loses_no_remote_write(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, filemap_write_and_wait(c->mapping));
 	expect(test, &c->a, 1, 0);
 	KUNIT_EXPECT_FALSE(test, folio_test_dirty(c->folio));
-	/* The other host had to ask again, else nobody would know of this. */
+	/* The other host had to ask again, else this would not be known. */
 	remote_write(&c->a, 2);
 	KUNIT_EXPECT_TRUE(test, folio_test_dirty(c->folio));
 	KUNIT_EXPECT_EQ(test, 0, filemap_write_and_wait(c->mapping));
@@ -756,7 +756,7 @@ static void truncate(struct kunit *test, bool mapped)
 	KUNIT_EXPECT_FALSE(test, c->a.was_mapped);
 }
 
-/* Who is told by page is not told of what happens to the entries of one mm. */
+/* A subscriber that is told by page is not told of the entries of one mm. */
 static void one_mm_is_not_told(struct kunit *test)
 {
 	struct ectx *c = test->priv;

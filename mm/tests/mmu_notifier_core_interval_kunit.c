@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests of interval subscribers of MMU notifiers: where somebody listens, insertion
- * allocates nothing, waits for nothing, cannot fail and leaves nothing behind.
+ * KUnit tests of interval subscribers of MMU notifiers: where there is a subscriber already,
+ * insertion allocates nothing, waits for nothing, cannot fail and leaves nothing behind.
  */
 #include <linux/delay.h>
 #include <linux/ktime.h>
@@ -129,7 +129,7 @@ static int remove_counted(void *in)
 	return 0;
 }
 
-/* Where a list subscriber or another interval listens, in flight or not. */
+/* Beside a list subscriber or another interval, with something in flight or not. */
 static void insert_allocates_nothing(struct kunit *test)
 {
 	struct core *c = test->priv;
@@ -164,7 +164,7 @@ static void insert_allocates_nothing(struct kunit *test)
 }
 
 /*
- * Some owners look at start and last, to know whether they have to remove the interval.
+ * Some owners test start and last, to know whether they have to remove the interval.
  * An insertion that fails leaves them as they were.
  */
 static void failed_insert_leaves_bounds(struct kunit *test)
@@ -191,7 +191,7 @@ static void failed_insert_leaves_bounds(struct kunit *test)
 	core_run(test, core_remove, &in, 0);
 }
 
-/* Where somebody listens, even a killed task can insert: nothing is waited for. */
+/* Where there is a subscriber, even a killed task can insert: nothing is waited for. */
 static void insert_beside_cannot_fail(struct kunit *test)
 {
 	struct core *c = test->priv;

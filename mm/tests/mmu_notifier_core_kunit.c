@@ -112,7 +112,7 @@ static void register_beside_cpu_hotplug(struct kunit *test)
 
 /*
  * A subscriber of pages 0 and 1 is refused when it registers once more, with another
- * range: it goes on hearing of pages 0 and 1, and of nothing else.  The third one
+ * range: it is still told of pages 0 and 1, and of nothing else.  The third one
  * makes a core that keeps copies of the ranges renew them.
  */
 static void refused_second_keeps_range(struct kunit *test)
@@ -557,7 +557,7 @@ static int exit_first(void *data)
  *				returns
  *	end
  *
- * No interval hears the end of an invalidation, so exit need not wait for it.
+ * No interval is told of the end of an invalidation, so exit need not wait for it.
  */
 static void exit_of_intervals_waits_for_nothing(struct kunit *test)
 {
@@ -578,7 +578,7 @@ static void exit_of_intervals_waits_for_nothing(struct kunit *test)
 	core_run(test, core_remove, &in, 0);
 }
 
-/* A list subscriber that hears a start hears its end, though the mm dies between. */
+/* A list subscriber that saw a start sees its end, though the mm dies between. */
 static void exit_between_start_and_end(struct kunit *test)
 {
 	struct core *c = test->priv;
@@ -651,7 +651,7 @@ static void last_mmput_in_invalidate(struct kunit *test)
 }
 
 /*
- * The same in invalidate_range_start() of a list subscriber.  It hears the end of this
+ * The same in invalidate_range_start() of a list subscriber.  It sees the end of this
  * invalidation, too; unregister waits for that, so exit need not.
  */
 static void last_mmput_in_start(struct kunit *test)

@@ -34,7 +34,7 @@ static const struct seq_case {
 	/* gntdev and radeon pin what they map. */
 	{ "forgotten_without_lookup", .forget = true, .pins = true,
 	  .event = MMU_NOTIFY_CLEAR },
-	/* What is not owned is meant for everybody. */
+	/* What is not owned is meant for every subscriber. */
 	{ "forgotten_migrate", .forget = true, .event = MMU_NOTIFY_MIGRATE,
 	  .warnings = 1 },
 	/* An owner ignores what it does itself. */
@@ -210,7 +210,7 @@ static void warning_names_culprit(struct kunit *test)
 	warnings_end(test, 1);
 	KUNIT_EXPECT_EQ(test, ret, nc->ret);
 	KUNIT_EXPECT_TRUE_MSG(test, core_warning_says(&iter, nc->culprit),
-			      "nobody is named");
+			      "no culprit is named");
 	if (sub.mn.mm && !c->leak)
 		core_run(test, core_unregister, &sub, 0);
 }

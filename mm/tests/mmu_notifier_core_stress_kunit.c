@@ -256,7 +256,7 @@ static void set_live(struct party *p, bool live)
 	spin_unlock(&p->s->lock);
 }
 
-/* Until somebody has invalidated, but not for ever. */
+/* Until something was invalidated, but not for ever. */
 static void stay(struct stress *s)
 {
 	int was = atomic_read(&s->done), i;
@@ -415,7 +415,7 @@ static bool invalidate(struct invalidator *inv, struct mmu_notifier_range *range
 	else if (mmu_notifier_invalidate_range_start_nonblock(range))
 		return false;
 
-	/* ->start and so on are set up only if somebody listens. */
+	/* ->start and so on are set up only if there is a subscriber. */
 	spin_lock(&s->lock);
 	for (i = 0; i < COMERS; i++)
 		if (s->comers[i].party.mapped & GENMASK(page + nr - 1, page))

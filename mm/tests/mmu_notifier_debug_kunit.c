@@ -4,8 +4,8 @@
  * none of what is legal.
  *
  * Each case has an address space of its own with four pages of memory, and an
- * area of 2 GiB where it can play with entries of any level: nobody maps or
- * touches anything there.  Reports are taken before they are printed.
+ * area of 2 GiB where it can play with entries of any level: nothing else maps
+ * or touches anything there.  Reports are taken before they are printed.
  */
 #include <kunit/static_stub.h>
 #include <kunit/test.h>
@@ -57,7 +57,7 @@ static void take_report(const struct mmu_notifier_debug_fault *fault)
 		current->kunit_test = NULL;
 }
 
-/* Since the last look there was one report, of @kind, about [start, end). */
+/* Since the last check there was one report, of @kind, about [start, end). */
 #define EXPECT_REPORT(test, c, k, s, e) do {				\
 	KUNIT_EXPECT_EQ(test, (c)->nr, 1);				\
 	if ((c)->nr) {							\
@@ -177,7 +177,7 @@ static pmd_t *area_pmd(struct kunit *test)
 	return pmd;
 }
 
-/* An entry of a page that is nobody's business, at any level. */
+/* An entry of a page that no process uses, at any level. */
 static pte_t some_pte(pgprot_t prot)
 {
 	return pte_mkyoung(pfn_pte(page_to_pfn(ZERO_PAGE(0)), prot));
@@ -208,7 +208,7 @@ LOCKED(clear_pte)
 	EXPECT_QUIET(test, c);
 }
 
-/* It returns nothing, so whoever uses it believes that nothing is there. */
+/* It returns nothing, so its caller believes that nothing is there. */
 LOCKED(clear_by_pte_clear)
 {
 	struct dctx *c = test->priv;
@@ -373,7 +373,7 @@ LOCKED(detach_table)
 	pmd_t *pmd = area_pmd(test), table;
 	pte_t *ptep = lock_pte(test, c->area);
 
-	/* Empty, nobody cares. */
+	/* Empty: there is nothing to report. */
 	table = pmdp_huge_get_and_clear(c->mm, c->area, pmd);
 	EXPECT_QUIET(test, c);
 	set_pmd(pmd, table);
@@ -759,7 +759,7 @@ LOCKED(changed)
 	EXPECT_QUIET(test, c);
 }
 
-/* To end what did not begin is right for such a range; not to forget what did. */
+/* Such a range may have an end without a start; a start must not be forgotten. */
 LOCKED(none)
 {
 	struct dctx *c = test->priv;

@@ -2,8 +2,8 @@
 /*
  * KUnit tests of what the MMU notifier core promises.  A suite for each promise:
  *
- *	1 pairing	who saw a start sees its end, once; nobody else does
- *	2 no stale	between start and end nobody maps the range: pairing, too
+ *	1 pairing	a subscriber that saw a start sees its end, once; no other does
+ *	2 no stale	between start and end no subscriber maps the range: pairing, too
  *	3 release	exactly once; nothing after unregister
  *	4 page		one call in place of the pair where one page changes
  *	5 sleeping	everything else may sleep
@@ -12,7 +12,7 @@
  *	8 cost		the last to go leaves nothing behind
  *	9 misuse	is warned of, and survived
  *	  interval	all that, for interval subscribers
- *	  fork		who wants to hears of it, and can refuse it
+ *	  fork		a subscriber that asks is told of it, and can refuse it
  *
  * Subscribers are called parties here.  A to D are on the list; a, b and so on
  * are intervals of two pages each, from page 0 on.  What they are called for is
@@ -35,9 +35,9 @@
  *	^A %A	mmu_notifier_get(), which must find A; mmu_notifier_put()
  *	?a _a	read_begin(); insert and read_begin()
  *	=a ~a	read_retry() must say false, true
- *	[1 ]1	start and end of a section, see @spans; .1 its invalidate_page
+ *	[1 ]1	start and end of an invalidation, see @spans; .1 its invalidate_page
  *	{1 {1!	non-blocking start; the same, refused
- *	s	a whole section
+ *	s	a whole invalidation
  *	f0 c0 t1	clear_flush_young, clear_young, test_young; what they must say
  *	T	the TLBs are flushed
  *	x y	the mm dies, the other one dies
@@ -49,10 +49,10 @@
  *	kA	kill the thread that does something to A
  *	@A( /A	A will stop in its next start; it may go on
  *	< >1	there must be one warning in between
- *	0 1	somebody listens to the mm: no, yes
+ *	0 1	the mm has a subscriber: no, yes
  *	:Ap	A is of another kind, see set()
  *
- * What can wait runs in threads, so that who hangs fails and no more.  Races are
+ * What can wait runs in threads, so that a hang is a failure and no more.  Races are
  * forced: "-A&" must begin to wait, with "-A?" it must be waiting still, with
  * "-A;" it must come to its end, with "-A#" fail.  "+A!" must fail at once.  After
  * a comma the log is left to the next step.
@@ -88,7 +88,7 @@ MODULE_PARM_DESC(seed, "of the stress cases; 0 for a random one");
 
 /* Far beyond what anything here takes: it only ends a hang. */
 #define HANGS		(30 * HZ)
-/* Who has not come back after this much sleep is waiting. */
+/* A thread that has not come back after this much sleep is waiting. */
 #define WAITS_MS	20
 #define LINGERS_MS	200
 
@@ -136,7 +136,7 @@ struct party {
 	bool live;		/* may be called */
 	bool released;
 	unsigned int calls;
-	unsigned int nr_open;	/* sections without their end yet */
+	unsigned int nr_open;	/* invalidations without their end yet */
 	struct mmu_notifier_range open[NR_OPEN];
 	struct task_struct *task[NR_OPEN];
 	struct mmu_notifier_range seen;
@@ -158,7 +158,7 @@ struct ctx {
 	struct party parties[NR_PARTIES]; /* the last two stand for the mms */
 	struct thread threads[NR_THREADS]; /* free where there is no ->task */
 	struct mmu_notifier_range ranges[NR_RANGES];
-	struct party *gate;	/* who will stop at its gate next */
+	struct party *gate;	/* the one that will stop at its gate next */
 	struct mm_struct *mm[2];
 	bool alive[2];
 	struct vm_area_struct *vma;
@@ -169,7 +169,7 @@ struct ctx {
 	char wrong[64];		/* what a party found wrong first */
 	int alloc_err;		/* of alloc_notifier */
 	atomic_t running;	/* threads of a stress case that come and go */
-	atomic_t sections;	/* in a stress case, so far */
+	atomic_t invalidations;	/* in a stress case, so far */
 	unsigned int linger_ms;	/* what it was before */
 };
 
@@ -292,7 +292,7 @@ static int on_start(struct mmu_notifier *mn,
 		p->open[p->nr_open] = *range;
 		p->task[p->nr_open++] = current;
 	} else {
-		wrong(p, "sees more starts than there are sections");
+		wrong(p, "sees more starts than there are invalidations");
 	}
 	spin_unlock(&p->c->lock);
 	note(p, '(');
@@ -338,7 +338,7 @@ static void on_page(struct mmu_notifier *mn,
 
 	check_sleeping(p, false);
 	wrong_if(p, range->end - range->start != PAGE_SIZE,
-		 "hears of another range");
+		 "is told of another range");
 	note(p, '.');
 }
 
@@ -347,7 +347,7 @@ static int aged(struct mmu_notifier *mn, char what, unsigned long start,
 {
 	struct party *p = container_of(mn, struct party, mn);
 
-	wrong_if(p, start != ADDR(1) || end != ADDR(2), "hears of another range");
+	wrong_if(p, start != ADDR(1) || end != ADDR(2), "is told of another range");
 	note(p, what);
 	return p->young;
 }
@@ -381,7 +381,7 @@ static int on_fork(struct mmu_notifier *mn, struct mm_struct *mm,
 {
 	struct party *p = container_of(mn, struct party, mn);
 
-	wrong_if(p, mm != p->mm || child != p->c->mm[1], "hears of other mms");
+	wrong_if(p, mm != p->mm || child != p->c->mm[1], "is told of other mms");
 	mmap_assert_write_locked(mm);
 	mmap_assert_write_locked(child);
 	check_sleeping(p, true);
@@ -646,27 +646,27 @@ static int fork_mm(struct party *p)
 	return ret;
 }
 
-static void section_start(struct mmu_notifier_range *range,
-			  struct mm_struct *mm, unsigned int page,
-			  unsigned int nr)
+static void invalidation_start(struct mmu_notifier_range *range,
+			       struct mm_struct *mm, unsigned int page,
+			       unsigned int nr)
 {
 	mmu_notifier_range_init(range, MMU_NOTIFY_CLEAR, 0, mm, ADDR(page),
 				ADDR(page + nr));
 	mmu_notifier_invalidate_range_start(range);
 }
 
-static void section_end(struct mmu_notifier_range *range)
+static void invalidation_end(struct mmu_notifier_range *range)
 {
 	mmu_notifier_invalidate_range_end(range);
 }
 
 /* A whole one, over the first eight pages. */
-static int section(struct party *p)
+static int invalidation(struct party *p)
 {
 	struct mmu_notifier_range range;
 
-	section_start(&range, p->mm, 0, 8);
-	section_end(&range);
+	invalidation_start(&range, p->mm, 0, 8);
+	invalidation_end(&range);
 	return 0;
 }
 
@@ -758,7 +758,7 @@ static void let_go(struct party *p)
 }
 
 /*
- * The fixture: two empty mms, and parties who are not subscribed yet.
+ * The fixture: two empty mms, and parties that are not subscribed yet.
  */
 
 static int ctx_init(struct kunit *test)
@@ -768,9 +768,9 @@ static int ctx_init(struct kunit *test)
 	int i;
 
 	KUNIT_ASSERT_NOT_NULL(test, c);
-	/* The sections here protect no page table, and hold no lock. */
+	/* The invalidations here protect no page table, and hold no lock. */
 	mmu_notifier_debug_disable();
-	/* What is left behind is looked for at once, but where a case says so. */
+	/* What is left behind is tested at once, but where a case says so. */
 	c->linger_ms = mmu_notifier_linger_ms;
 	mmu_notifier_linger_ms = 0;
 	test->priv = c;
@@ -853,7 +853,7 @@ static void ctx_exit(struct kunit *test)
 		let_go(p);
 	for (t = c->threads; t < c->threads + NR_THREADS; t++)
 		stuck |= t->task && !finishes(t);
-	/* In a thread, lest a subscriber who cannot leave blocks everything. */
+	/* In a thread, lest a subscriber that cannot leave blocks everything. */
 	if (!stuck && c->mm[1])
 		stuck = !finishes(spawn(test, ctx_leave, c->parties));
 	if (stuck) {
@@ -1076,7 +1076,7 @@ static bool set(struct party *p, char kind)
 		p->hook = unregister_hook;
 		p->hook_at = kind == 'u' ? '*' : 'F';
 		break;
-	case 'F': /* hears of fork, */
+	case 'F': /* is told of fork, */
 		p->mn.ops = &fork_ops;
 		break;
 	case 'x': /* refuses it, */
@@ -1102,7 +1102,7 @@ static const struct action {
 } actions[] = {
 	{ '+', join }, { '-', leave }, { '^', get }, { '%', put },
 	{ '?', read_begin }, { '_', insert_and_read }, { '$', synchronize },
-	{ 's', section }, { 'x', die }, { 'y', die }, { 'F', fork_mm },
+	{ 's', invalidation }, { 'x', die }, { 'y', die }, { 'F', fork_mm },
 };
 
 /* What runs in a thread. */
@@ -1164,7 +1164,7 @@ static bool take_step(struct kunit *test, const char *step, char how, int err)
 		mmu_notifier_invalidate_range_start(range);
 		return true;
 	case ']':
-		section_end(range);
+		invalidation_end(range);
 		return true;
 	case '.':
 		mmu_notifier_invalidate_page(range);
@@ -1278,14 +1278,14 @@ static void stories(struct kunit *test)
 	}
 
 /*
- * 1 and 2: pairing, and nobody maps in between.
+ * 1 and 2: pairing, and no subscriber maps in between.
  */
 
 static const struct story pairing_stories[] = {
-	/* Every start comes before the section's work, every end after it. */
+	/* Every start comes before the change, every end after it. */
 	{ "order", "+A +B +C [1 C( B( A( ]1 C) B) A)" },
 
-	/* Sections of a task can nest, and need not; each has its own end. */
+	/* Invalidations of a task can nest, and need not; each has its own end. */
 	{ "overlapping", "+A [1 A( [3 A( [2 A( ]3 A) ]1 A) ]2 A)" },
 
 	/*
@@ -1298,31 +1298,31 @@ static const struct story pairing_stories[] = {
 	 *	end: A
 	 *				registered
 	 *
-	 * B sees neither start nor end of a section from before it came.  It
+	 * B sees neither start nor end of an invalidation from before it came.  It
 	 * could map what that frees, so it must not come back meanwhile.
 	 */
 	{ "register", "+A [1 A( +B& [2 B( A( ]2 B) A) +B? ]1 A) +B;" },
 	/* The newer one ends last. */
 	{ "register_between", "+A [1 A( +B& [2 B( A( ]1 A) ]2 B) A) +B;" },
-	/* Nobody was there at the start, so nobody is at the end. */
+	/* There was no subscriber at the start, so none is told of the end. */
 	{ "register_first", "[5 +A .5 ]5" },
-	/* ... but for an interval, so that the section knows of subscribers. */
+	/* ... but for an interval, so that the invalidation knows of subscribers. */
 	{ "register_first_on_list", "+a [1 a( +A& ]1 +A; s a( A( A)" },
 
 	/*
 	 *	the VM			A
 	 *
 	 *	takes a lock
-	 *	start: nobody
+	 *	start: none
 	 *				register: waits for the lock
-	 *	start, end: nobody
-	 *	end: nobody
+	 *	start, end: none
+	 *	end: none
 	 *	drops the lock
 	 *				registered
 	 *	start, end: A
 	 *
-	 * No section knows of the first one: it waits for the locks that they
-	 * are under.  Nobody is called before that: who is, may wait for A.
+	 * No invalidation knows of the first subscriber: that waits for the locks
+	 * that they are under.  None is called before: a callback may wait for A.
 	 */
 	{ "register_mmap_lock", "M L0 [1 +A& s ]1 +A? U0 +A; s A( A)" },
 #ifdef CONFIG_PER_VMA_LOCK
@@ -1333,13 +1333,13 @@ static const struct story pairing_stories[] = {
 	/*
 	 *	takes a lock
 	 *				register: waits for the lock
-	 *	start: nobody
+	 *	start: none
 	 *	drops the lock
-	 *				waits for the section
-	 *	end: nobody
+	 *				waits for the invalidation
+	 *	end: none
 	 *				registered
 	 *
-	 * A section that has found the mm's first subscriptions, but not A.
+	 * An invalidation that has found the mm's first subscriptions, but not A.
 	 */
 	{ "register_file_rmap_open", "M L2 +A& [1 U2 +A? ]1 +A; s A( A)" },
 	{ "register_anon_rmap_open", "M L3 +A& [1 U3 +A? ]1 +A; s A( A)" },
@@ -1350,15 +1350,15 @@ static const struct story pairing_stories[] = {
 	 *	takes a lock
 	 *				register: waits
 	 *							register: waits
-	 *	start: nobody
+	 *	start: none
 	 *				is killed
 	 *				-EINTR
 	 *							waits
-	 *	end: nobody
+	 *	end: none
 	 *	drops the lock
 	 *							registered
 	 *
-	 * The section outlives the subscriptions that it is counted in; and A's
+	 * The invalidation outlives the subscriptions that count it; and A's
 	 * failure does not take B with it.
 	 */
 	{ "killed_file_rmap",
@@ -1377,10 +1377,10 @@ static const struct story pairing_stories[] = {
 	 */
 	{ "unregister",
 	  "+A +B [1 B( A( -A& A* [2 B( ]2 B) -A? ]1 B) A) -A; s B( B)" },
-	/* B goes while A sleeps in start; B has started the section already. */
+	/* B goes while A sleeps in start; B was told of the start already. */
 	{ "unregister_other_started",
 	  "+A +B @A( s& B( A( -B& B* /A, s;, -B; B) A)" },
-	/* It has not, but the section is the older one: B belongs to it. */
+	/* It was not, but the invalidation is the older one: B belongs to it. */
 	{ "unregister_other_not_started",
 	  "+B +A @A( s& A( -B& B* /A, s;, -B; B( A) B)" },
 
@@ -1391,10 +1391,10 @@ static const struct story pairing_stories[] = {
 	 *				release: A
 	 *				frees pages
 	 *	end: A
-	 *	start, end: nobody
+	 *	start, end: none
 	 */
 	{ "exit", "+A [1 A( x A* ]1 A) s" },
-	/* A section that begins while release sleeps is a pair like any other. */
+	/* An invalidation that begins while release sleeps is a pair like any other. */
 	{ "exit_start_in_release", "+A @A* x& A* [1 A( /A, x; ]1 A)" },
 	/* One that begins when it has returned is none of A's any more. */
 	{ "exit_start_after_release", "+A [1 A( x A* [2 ]1 A) ]2" },
@@ -1403,9 +1403,9 @@ static const struct story pairing_stories[] = {
 	{ "put", "^A A+ [1 A( %A s ]1, $ A) A#" },
 
 	/*
-	 * Somebody refuses a start that may not sleep.  Who had started is ended
-	 * once, the others hear nothing, and nothing stays in flight: read_begin
-	 * returns, a new interval is called, the old ones can go.
+	 * A subscriber refuses a start that may not sleep.  Those that had started
+	 * are ended once, the others are not called, and nothing stays in flight:
+	 * read_begin returns, a new interval is called, the old ones can go.
 	 */
 	{ "refused_by_first",
 	  "+A +B +C :Cn {1! C- +d ?d [1 d( C( B( A( ]1 C) B) A)" },
@@ -1423,8 +1423,8 @@ static const struct story pairing_stories[] = {
 	  "+A +a +b :an {1! a- +d ?a ?b ?d [1 a( b( d( A( ]1 A) -a -b -d" },
 	{ "refused_by_interval_last",
 	  "+A +a +b :bn {1! a( b- +d ?a ?b ?d [1 a( b( d( A( ]1 A) -a -b -d" },
-	/* In a section that goes on. */
-	{ "refused_in_section",
+	/* In an invalidation that goes on. */
+	{ "refused_inside",
 	  "+A +B +a :An [1 a( B( A( {3! B( A- B) {6! a( B( A- B) ?a& ]1 B) A) ?a;" },
 };
 
@@ -1461,7 +1461,7 @@ static void pairing_range(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, 0, mmu_notifier_invalidate_range_start_nonblock(&range));
 	else
 		mmu_notifier_invalidate_range_start(&range);
-	section_end(&range);
+	invalidation_end(&range);
 	EXPECT_LOG(test, c, "A( A)");
 
 	KUNIT_EXPECT_PTR_EQ(test, a->seen.mm, c->mm[0]);
@@ -1473,7 +1473,7 @@ static void pairing_range(struct kunit *test)
 			!rc->nonblock);
 }
 
-/* A section that begins when something is found: once, or not at all. */
+/* An invalidation that begins when something is found: once, or not at all. */
 static void pairing_late(struct kunit *test)
 {
 	struct ctx *c = test->priv;
@@ -1483,7 +1483,7 @@ static void pairing_late(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, 0, reg(a));
 	mmu_notifier_range_init_none(&range);
-	section_end(&range);
+	invalidation_end(&range);
 	EXPECT_LOG(test, c, "");
 
 	mmu_notifier_range_init_none(&range);
@@ -1491,14 +1491,14 @@ static void pairing_late(struct kunit *test)
 		if (mmu_notifier_range_init_late(&range, MMU_NOTIFY_CLEAR,
 						 c->mm[0], ADDR(page), ADDR(5), test))
 			mmu_notifier_invalidate_range_start(&range);
-	section_end(&range);
+	invalidation_end(&range);
 	EXPECT_LOG(test, c, "A( A)");
 	KUNIT_EXPECT_EQ(test, a->seen.start, ADDR(3));
 	KUNIT_EXPECT_EQ(test, a->seen.end, ADDR(5));
 	KUNIT_EXPECT_PTR_EQ(test, a->seen.owner, (void *)test);
 }
 
-/* A section of the other mm, as of a driver that maps pages there; once. */
+/* An invalidation of the other mm, as of a driver that maps pages there; once. */
 static void invalidate_other(struct party *p)
 {
 	struct mmu_notifier_range range;
@@ -1510,7 +1510,7 @@ static void invalidate_other(struct party *p)
 	mmu_notifier_invalidate_range_end(&range);
 }
 
-/* A callback may invalidate another mm, with all that listens there. */
+/* A callback may invalidate another mm, with all its subscribers. */
 static void pairing_nested(struct kunit *test)
 {
 	struct ctx *c = test->priv;
@@ -1522,28 +1522,28 @@ static void pairing_nested(struct kunit *test)
 	a->hook_at = '(';
 	KUNIT_ASSERT_EQ(test, 0, reg(a));
 	KUNIT_ASSERT_EQ(test, 0, reg(b));
-	section_start(&range, c->mm[0], 0, 1);
+	invalidation_start(&range, c->mm[0], 0, 1);
 	EXPECT_LOG(test, c, "A( B( B)");
 	a->hook_at = ')';
-	section_end(&range);
+	invalidation_end(&range);
 	EXPECT_LOG(test, c, "A) B( B)");
 }
 
 /*
- * Stress: two who come and go on the list, two as intervals, two who invalidate
+ * Stress: two come and go on the list, two as intervals, and two invalidate
  * under the two kinds of lock.  Each subscriber maps a page now and then, when
  * the protocol allows it, and drops it when told.  The oracle: in the middle of
- * a section nobody maps a page of its range.
+ * an invalidation no subscriber maps a page of its range.
  */
 #define STRESS_PAGES	16
 
-/* Let a section happen, while @p is there. */
+/* Let an invalidation happen, while @p is there. */
 static void stress_wait(struct party *p)
 {
-	int was = atomic_read(&p->c->sections);
+	int was = atomic_read(&p->c->invalidations);
 	int i;
 
-	for (i = 0; i < 100 && atomic_read(&p->c->sections) == was; i++)
+	for (i = 0; i < 100 && atomic_read(&p->c->invalidations) == was; i++)
 		fsleep(50);
 }
 
@@ -1557,7 +1557,7 @@ static int stress_list(struct party *p)
 		ret = reg(p);
 		for (j = 0; j < 8 && !ret; j++) {
 			spin_lock(&p->c->lock);
-			/* Who has invalidate_page needs the page-table lock. */
+			/* With invalidate_page it would need the page-table lock. */
 			if (!p->nr_open && !p->mn.ops->invalidate_page)
 				p->mapped |= BIT_ULL(prandom_u32_state(&p->rnd) %
 						     STRESS_PAGES);
@@ -1630,7 +1630,7 @@ static bool stress_start(struct party *p, struct mmu_notifier_range *range)
 	return true;
 }
 
-static int stress_sections(struct party *p)
+static int stress_invalidate(struct party *p)
 {
 	int nr_lock = p->name == 'C' ? 0 : 3;
 	struct mmu_notifier_range ranges[3];
@@ -1643,11 +1643,11 @@ static int stress_sections(struct party *p)
 			if (!stress_start(p, &ranges[nr]))
 				break;
 		}
-		atomic_inc(&p->c->sections);
+		atomic_inc(&p->c->invalidations);
 		/* By turns properly nested and not. */
 		lifo = prandom_u32_state(&p->rnd) % 2;
 		for (i = 0; i < nr; i++)
-			section_end(&ranges[lifo ? nr - 1 - i : i]);
+			invalidation_end(&ranges[lifo ? nr - 1 - i : i]);
 		lock(p->c, nr_lock, false);
 		cond_resched();
 	}
@@ -1672,7 +1672,7 @@ static const struct stress {
 } stresses[] = {
 	/* The mm is idle now and then, */
 	{ "alone" },
-	/* or knows of somebody all the time. */
+	/* or has a subscriber all the time. */
 	{ "beside_interval", .beside = true },
 };
 
@@ -1685,8 +1685,8 @@ static void pairing_stress(struct kunit *test)
 		char name;
 		int (*fn)(struct party *p);
 	} roles[] = {
-		{ 'C', stress_sections },
-		{ 'D', stress_sections },
+		{ 'C', stress_invalidate },
+		{ 'D', stress_invalidate },
 		{ 'A', stress_list },
 		{ 'B', stress_list },
 		{ 'a', stress_interval },
@@ -1737,7 +1737,7 @@ static void pairing_stress_exit(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, 0, reg(a));
 		KUNIT_EXPECT_EQ(test, 0, insert(party(c, 'b')));
 		tb = spawn(test, die, a);
-		tc = spawn(test, section, a);
+		tc = spawn(test, invalidation, a);
 		udelay(prandom_u32_state(&a->rnd) % 500);
 		ta = spawn(test, unreg, a);
 		EXPECT_FINISHES(test, ta);
@@ -1768,7 +1768,7 @@ SUITE(pairing);
 #define ALL " s {1 ]1 [5 .5 ]5 f0 c0 t0 T"
 
 static const struct story release_stories[] = {
-	/* By unregister; the exit that follows has nobody to call. */
+	/* By unregister; the exit that follows has no subscriber to call. */
 	{ "by_unregister", "+A -A A* x" },
 	/* By exit; unregister, which has to follow, does not call it again. */
 	{ "by_exit", "+A +B x B* A* -A -B" },
@@ -1790,7 +1790,7 @@ static const struct story release_stories[] = {
 	/* Nothing is called afterwards, neither on the list nor as an interval. */
 	{ "no_call_after_unregister", ":Af :Bt +A +B +a -A A* -B B* -a" ALL },
 	{ "no_call_after_exit", ":Af :Bt +A +B x B* A*" ALL },
-	/* Somebody else keeps the callbacks busy. */
+	/* Another subscriber keeps the callbacks busy. */
 	{ "no_call_after_others",
 	  ":Af :Bf +A +B -B B* s A( A) [5 .5 A. ]5 f0 Af c0 Ac t0 At" },
 
@@ -1820,9 +1820,9 @@ static const struct story page_stories[] = {
 	{ "in_place_of_pair", ":Bp +A +B [5 A( .5 B. ]5 A)" },
 	/* Where the caller does not promise to call it, all get the pair. */
 	{ "without_flag", ":Bp +A +B [6 B( A( .6 ]6 B) A)" },
-	/* Nobody is there, or nobody who has it: the call does nothing. */
-	{ "nobody", "[5 .5 ]5 +A [5 A( .5 ]5 A)" },
-	/* Who gets no start can neither refuse it nor be ended. */
+	/* No subscriber, or none that has it: the call does nothing. */
+	{ "no_subscriber", "[5 .5 ]5 +A [5 A( .5 ]5 A)" },
+	/* A subscriber that gets no start can neither refuse it nor be ended. */
 	{ "refused", ":Cp :Cn +A +B +C {5 B( A( ]5 B) A) :An {5! B( A- B)" },
 	/* B comes in the middle, and can have mapped nothing yet. */
 	{ "register_between", ":Bp +A [5 A( +B& .5 ]5 A) +B;" },
@@ -1833,7 +1833,7 @@ static const struct story page_stories[] = {
 	{ "clear_young_other", ":Af :Bf :Ay +A +B f1 Bf Af c1 Bc Ac" },
 	/* Nothing changes, so the first yes is enough. */
 	{ "test_young", ":Af :Bf +A +B t0 Bt At :Ay t1 Bt At :By t1 Bt" },
-	/* Who walks the CPU's page tables hears of TLB flushes, of no section. */
+	/* What walks the CPU's page tables is told of TLB flushes, of no invalidation. */
 	{ "secondary_tlbs", ":At +A s [5 .5 ]5 T A~" },
 };
 
@@ -1903,21 +1903,21 @@ static const struct story registration_stories[] = {
 	 *
 	 *	start: A
 	 *				put: the last, A leaves
-	 *				get: not A any more; waits for the section
+	 *				get: not A any more; waits for the invalidation
 	 *	end: A
 	 *				frees A, has B
 	 */
 	{ "get_after_put", "^A A+ [1 A( %A ^B& B+ ]1, ^B;, $ A) A#" },
-	/* Put does not wait, so a callback may; it sees its section's end. */
+	/* Put does not wait, so a callback may; it sees its invalidation's end. */
 	{ "put_inside", "^A A+ :As s, s, $ A( A) A#" },
-	/* The variants for who holds mmap_lock already. */
+	/* The variants for a caller that holds mmap_lock already. */
 	{ "locked", ":Al :Bl :al +A ^B B+ +a s a( B( A( B) A)" },
 
 	/* An ordinary signal is none of our business, */
 	{ "signal_register", "M :A1 :B1 +A +B s B( A( B) A)" },
 	{ "signal_insert", "M :a1 :b1 +a +b s a( b(" },
 	{ "signal_get", "M :A1 :B1 ^A A+ +B s B( A( B) A)" },
-	/* a fatal one fails who passes the locks; nothing has changed then, */
+	/* a fatal one fails the passing of the locks; nothing has changed then, */
 	{ "killed_register", "M :A9 +A! 0 s :A0 +A 1 s A( A)", -EINTR },
 	{ "killed_insert", "M :a9 +a! 0 s :a0 +a 1 s a(", -EINTR },
 	{ "killed_get", "M :A9 ^A! A+ A# 0 s :A0 ^A A+ 1 s A( A)", -EINTR },
@@ -1968,11 +1968,11 @@ SUITE(isolation);
 static const struct story misuse_stories[] = {
 	/* Registered is registered, and stays as it was. */
 	{ "register_twice", "+A +B < +A! >1 s B( A( B) A)", -EBUSY },
-	/* Nobody can join an mm whose last user has gone, */
+	/* No subscriber can join an mm whose last user has gone, */
 	{ "register_dead_mm", "x < +A! >1", -EINVAL },
 	{ "insert_dead_mm", "x < +a! >1", -EINVAL },
 	{ "get_dead_mm", "x < ^A! A+ A# >1", -EINVAL },
-	/* nor while somebody's release still runs. */
+	/* nor while a release still runs. */
 	{ "register_in_release", "+A @A* x& A* < +B! +b! >2 /A, x;", -EINVAL },
 
 	/* Not registered, not with this mm, not any more: nothing happens. */
@@ -1988,16 +1988,16 @@ static const struct story misuse_stories[] = {
 	{ "put", "< %A >1" },
 	{ "put_twice", "^A A+ [1 A( %A < %A >1 ]1, $ A) A#" },
 
-	/* A section without a byte, or less, is none. */
+	/* An invalidation without a byte, or less, is none. */
 	{ "empty_range", "+A +a < [8 >1 ]8 < {8 >1 ]8 ?a" },
 	{ "negative_range", "+A +a < [9 >1 ]9 ?a" },
 	/* The second start of the same range is ignored, so one end is enough. */
 	{ "start_twice", "+A [1 A( < [1 >1 ]1 A) ]1" },
-	/* Nothing to hear of, or something that there is not. */
+	/* Nothing to be told of, or something that there is not. */
 	{ "limited_to_nothing", ":Av +A! 0 :AV +A! 0", -EINVAL },
 	/* More than a page cannot be answered by invalidate_page. */
 	{ "page_range", ":Ap +A < [7 A( >1 .7 ]7 A)" },
-	/* Who may sleep cannot refuse: the section is on, and ends for it. */
+	/* A callback that may sleep cannot refuse: it is counted, and is ended. */
 	{ "refusal", "+A +B +a :Ab < [1 a( B( A( >1 ]1 B) A) ?a" },
 	{ "refusal_interval", "+A +B +a :ab < [1 a( B( A( >1 ]1 B) A) ?a" },
 	/* Another errno is a refusal like -EAGAIN. */
@@ -2074,36 +2074,36 @@ SUITE(misuse);
 
 static const struct story interval_stories[] = {
 	/*
-	 *	section			a
+	 *	invalidation		a
 	 *
 	 *	start
 	 *				insert, read_begin: waits
 	 *	end
 	 *				returns
 	 *
-	 * What a looks up could be freed by the section, so it waits though it
+	 * What a looks up could be freed by the invalidation, so it waits though it
 	 * is not called; afterwards nothing is counted in vain.
 	 */
 	{ "insert_between", "+b [1 b( _a& ]1 _a; =a s a( b( ~a ?a" },
-	/* As the first one: the section has seen none. */
+	/* As the first one: the invalidation has seen none. */
 	{ "insert_between_first", "+A [1 A( _a& ]1 A) _a; =a s a( A( A) ~a ?a" },
 	/* With the last byte in common. */
 	{ "insert_between_last_byte", "+d :ai [3 _a& ]3 _a; =a" },
-	/* Two at once, and a section that knows of them within the one not. */
+	/* Two at once, and an invalidation that knows of them within one that does not. */
 	{ "insert_between_two",
 	  "+A [1 A( _a& _b& [2 A( [3 b( A( ]3 A) ]2 A) _a? _b? ]1 A) _a; _b;" },
 	/* After one has come and gone again. */
 	{ "insert_between_again",
 	  "+A +a -a [1 A( _a& ]1 A) _a; =a s a( A( A) ~a ?a" },
-	/* While the section sleeps in b: before b, where the walk has been, */
+	/* While the invalidation sleeps in b: before b, where the walk has been, */
 	{ "insert_in_callback_before", "+b @b( s& b( _a& /b, s;, _a; ?b" },
 	/* or behind: it is too young. */
 	{ "insert_in_callback_of_several", "+a +b @a( s& a( _c& /a, s; b( _c; ?b" },
 	{ "insert_in_callback_behind", "+b @b( s& b( _c& /b, s; _c; ?b" },
 
-	/* Remove waits for no section; the end has to do with who is left, */
+	/* Remove waits for no invalidation; the end has to do with what is left, */
 	{ "remove_between", "+a +b [1 a( b( -a ]1 ?b" },
-	/* be it nobody: the section keeps what it needs to end. */
+	/* be it nothing: the invalidation keeps what it needs to end. */
 	{ "remove_last_between", "+a 1 [1 a( -a 0 $ ]1 _b" },
 	{ "remove_last_between_list", "+A +a [1 a( A( -a +b ?b& ]1 A) ?b;" },
 	/* It does wait for the callback.  Others pass by, and leave a out. */
@@ -2116,12 +2116,12 @@ static const struct story interval_stories[] = {
 	{ "read_nested", "+a +b ?a ?b [1 a( b( [3 b( ?a& ?b& ]1 ?a; ?b? ]3 ?b;" },
 	/* In vain, as nothing was invalidated. */
 	{ "read_elsewhere", "+a ?a =a [4 ?a ]4 =a" },
-	/* The lookup begins before the section. */
+	/* The lookup begins before the invalidation. */
 	{ "read_retry", "+a ?a =a [1 a( ~a ]1 ~a ?a =a" },
 	/* A refused start may have invalidated some. */
 	{ "read_refused", "+a +b :bn ?a ?b {1! a( b- ~a =b" },
 
-	/* Who overlaps is called, once, whatever the order of coming. */
+	/* What overlaps is called, once, whatever the order of coming. */
 	{ "many",
 	  "+d +b +g +a +e +c +h +f [2 c( d( e( f( ]2 -d [2 c( e( f( ]2 ?a ?c ?f" },
 
@@ -2169,19 +2169,19 @@ static void interval_overlap(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, insert(a));
 	/* The first lookup waits for whatever is in flight. */
 	read_begin(a);
-	section_start(&range, c->mm[0], o->page, o->nr);
+	invalidation_start(&range, c->mm[0], o->page, o->nr);
 	EXPECT_LOG(test, c, o->hit ? "a(" : "");
 	t = spawn(test, read_begin, a);
 	if (o->hit)
 		EXPECT_WAITS(test, t);
 	else
 		KUNIT_EXPECT_TRUE(test, wait_for_completion_timeout(&t->done, HANGS));
-	section_end(&range);
+	invalidation_end(&range);
 	EXPECT_FINISHES(test, t);
 	KUNIT_EXPECT_FALSE(test, read_retry(a));
 
-	section_start(&range, c->mm[0], o->page, o->nr);
-	section_end(&range);
+	invalidation_start(&range, c->mm[0], o->page, o->nr);
+	invalidation_end(&range);
 	KUNIT_EXPECT_EQ(test, read_retry(a), o->hit);
 }
 
@@ -2218,7 +2218,7 @@ static int read_begin_killable(struct party *p)
 	return mmu_interval_read_begin_killable(&p->mni, &p->seq);
 }
 
-/* Who waits for a section can be killed, if it asks for that. */
+/* A task that waits for an invalidation can be killed, if it asks for that. */
 static void interval_killable(struct kunit *test)
 {
 	struct ctx *c = test->priv;
@@ -2230,13 +2230,13 @@ static void interval_killable(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, read_begin_killable(a));
 	KUNIT_EXPECT_FALSE(test, read_retry(a));
 
-	section_start(&range, c->mm[0], 0, 1);
+	invalidation_start(&range, c->mm[0], 0, 1);
 	t = spawn(test, read_begin_killable, a);
 	EXPECT_WAITS(test, t);
 	send_sig(SIGKILL, t->task, 1);
 	KUNIT_EXPECT_TRUE(test, wait_for_completion_timeout(&t->done, HANGS));
 	KUNIT_EXPECT_EQ(test, t->ret, -EINTR);
-	section_end(&range);
+	invalidation_end(&range);
 	EXPECT_FINISHES(test, t);
 }
 
@@ -2254,7 +2254,7 @@ SUITE(interval);
  * 8: cost.
  */
 
-/* Whoever is there is called, nobody else; with the last the mm is idle. */
+/* Each subscriber is called, and no other; with the last the mm is idle. */
 static const struct story cost_stories[] = {
 	{ "list", "0 +A 1 -A A* 0 s +A 1 s A( A) -A A* 0" },
 	{ "interval", "0 +a 1 -a 0 s +a 1 s a( -a 0" },
@@ -2272,16 +2272,16 @@ static const struct story cost_stories[] = {
 	{ "put", "0 ^A A+ 1 %A, $ A# 0" },
 	{ "put_after_exit", "^A A+ x A* %A, $ A# 0" },
 	/*
-	 * Who comes again soon passes no locks; nothing is left behind for long,
-	 * and not at all by an mm that dies.
+	 * One that comes again soon passes no locks; nothing is left behind for
+	 * long, and not at all by an mm that dies.
 	 */
 	{ "linger", "w M +A -A A* 1 L2 +B -B B* U2 1 s W 0" },
 	{ "linger_interval", "w M +a -a 1 L3 +a U3 s a( -a 1 W 0" },
-	{ "linger_in_section", "w +A [1 A( -A& A* ]1 A) -A; 1 +B [1 B( ]1 B) -B B* W 0" },
+	{ "linger_in_flight", "w +A [1 A( -A& A* ]1 A) -A; 1 +B [1 B( ]1 B) -B B* W 0" },
 	{ "linger_put", "w ^A A+ %A, $ A# 1 W 0" },
 	{ "linger_exit", "w +A -A A* 1 x 0" },
 	{ "linger_exit_interval", "w +a -a 1 x 0" },
-	/* Who asks for a range, or for events, hears of nothing else. */
+	/* A subscriber that asks for a range, or for events, is told of nothing else. */
 	{ "limited", ":Ad +A [3 A( ]3 A) [4 ]4 [1 A( ]1 A) [6 ]6 {4 ]4 {3 A( ]3 A) -A A* 0" },
 	{ "limited_event", ":Ae +A [1 ]1 {3 ]3 -A A*" },
 	{ "limited_refuses", ":Ad :An +A {3! A- {4 ]4 {6 ]6 -A A*" },
@@ -2299,7 +2299,7 @@ static const struct story cost_stories[] = {
 	{ "limited_leaves", "+B :Ad +A [3 A( B( -A& A* ]3 A) B) -A; [3 B( ]3 B) -B B*" },
 	{ "limited_interval", ":Ad +A +b [3 b( A( ]3 A) [4 ]4 -b -A A*" },
 	{ "limited_exit", ":Ad +A x A* [3 ]3 -A" },
-	/* Who listens elsewhere costs nothing here. */
+	/* A subscriber elsewhere costs nothing here. */
 	{ "elsewhere", ":Ao +A 0 s" },
 };
 
@@ -2317,11 +2317,11 @@ SUITE(cost);
  */
 
 static const struct story fork_stories[] = {
-	/* Whoever listens is called, nobody else. */
+	/* Each subscriber with the operation is called, and no other. */
 	{ "all", ":AF :BF +A +B +C F BF AF s C( B( A( C) B) A)" },
-	{ "nobody_listens", "+A +a F" },
-	{ "nobody_is_there", "F" },
-	{ "child_listens", ":AF :Ao +A F" },
+	{ "none_with_operation", "+A +a F" },
+	{ "no_subscriber", "F" },
+	{ "subscriber_of_child", ":AF :Ao +A F" },
 	{ "no_more", ":AF :BF +A +B -A A* F BF -B B* F" },
 	/* Whatever it has asked for. */
 	{ "limited", ":AF :BF :BD :CF :Ce +A +B +C F CF BF AF" },
@@ -2343,14 +2343,14 @@ static const struct story fork_stories[] = {
 	{ "unregister", ":AF +A @AF F& AF -A& A* -A? /A F; -A; F" },
 	/* A belongs to the fork that B sleeps in. */
 	{ "unregister_other", ":AF :BF +A +B @BF F& BF -A& A* -A? /B, F; AF -A;" },
-	/* Who comes meanwhile waits for mmap_lock, or need not wait. */
+	/* One that comes meanwhile waits for mmap_lock, or need not wait. */
 	{ "register", ":AF :BF +A @AF F& AF +B& +B? /A F; +B; F BF AF" },
 	{ "insert", ":AF +A @AF F& AF +a s a( A( A) /A F;" },
-	/* It is no section, and delays none; nor who has left another mm. */
-	{ "section", ":AF +A @AF F& AF [1 A( ]1 A) /A F;" },
+	/* It is no invalidation, and delays none; nor one that leaves another mm. */
+	{ "invalidation", ":AF +A @AF F& AF [1 A( ]1 A) /A F;" },
 	{ "elsewhere", ":AF :Bo +A +B @AF F& AF -B B* /A F;" },
 
-	/* Who subscribes to the child is told how it ends, and of nothing else. */
+	/* A subscriber of the child is told how it ends, and of nothing else. */
 	{ "child", ":AF :Ac +A F AF s A( A) y D* -A A*" },
 	{ "child_of_refused", ":AF :Ax :BF :Bc +A +B F! BF AF y D*", -EDQUOT },
 	{ "child_left_again", ":AF :AC +A F AF D* F AF D* y" },

@@ -9,7 +9,7 @@
  *
  * The oracle: where an spte is, the CPU's entry maps the same page, and allows
  * to write if the spte does; and no page goes back to the allocator that an spte
- * maps.  To compare, the CPU's entry is locked, so that nobody is between the
+ * maps.  The comparison locks the CPU's entry, so that no task is between the
  * clearing of the entry and invalidate_page().  What violates this is reported
  * and dropped: a test can go on, and nothing else is harmed.
  *
@@ -22,7 +22,7 @@
  *			it, without mmap_lock
  *	page-table lock	of an entry that is compared
  *	mirror_lock	every spte of every mirror, all_mirrors, live_pfns,
- *			section counts, stats and log.  Interrupts off: pages are
+ *			in_flight, stats and log.  Interrupts off: pages are
  *			freed anywhere.  Memory is touched under it, as hardware
  *			does not use an entry any more once a shootdown is over
  */
@@ -90,7 +90,7 @@
  * @spte: one for each page of the range
  * @all: in all_mirrors
  * @dead: released; nothing is mapped any more
- * @sections: open ones that overlap the range
+ * @in_flight: invalidations that overlap the range
  * @seq: grows with each invalidation that a lookup may have missed
  * @fork_flags: MIRROR_FORK*
  * @fork_error: with which the next fork() is to fail; under mirror_lock
@@ -118,7 +118,7 @@ struct mirror {
 	unsigned long *spte;
 	struct list_head all;
 	bool dead;
-	unsigned int sections;
+	unsigned int in_flight;
 	unsigned long seq;
 	u32 fork_flags;
 	u32 fork_error;
@@ -146,7 +146,7 @@ struct cpu_entry {
 
 static DEFINE_SPINLOCK(mirror_lock);
 static LIST_HEAD(all_mirrors);
-/* How many sptes map a page; so that a page is not looked for in vain. */
+/* How many sptes map a page; so that there is no search in vain. */
 static DEFINE_XARRAY_FLAGS(live_pfns, XA_FLAGS_LOCK_IRQ);
 static atomic_long_t all_violations;
 /* Of the mirrors that are detached: how many, and the sums of their stats. */
@@ -305,7 +305,7 @@ static void entry_of_pte(struct cpu_entry *cpu, pte_t pte)
 
 /*
  * Find and lock the CPU's entry.  The upper tables stay: the caller holds a lock
- * that whoever frees them would need, see mirror_end() and check_mapped().
+ * that is needed to free them, see mirror_end() and check_mapped().
  */
 static void entry_lock(struct mm_struct *mm, unsigned long addr,
 		       struct cpu_entry *cpu)
@@ -418,7 +418,7 @@ static void check_range(struct mirror *m, unsigned long i, unsigned long end,
 }
 
 /*
- * As check_one(), not within a section.  A VMA's tables are not freed under
+ * As check_one(), not within an invalidation.  A VMA's tables are not freed under
  * mmap_lock, those of one that is being unmapped can be.
  */
 static bool check_mapped(struct mirror *m, unsigned long i, const char *when)
@@ -554,7 +554,7 @@ static int mirror_start(struct mmu_notifier *mn,
 		return 0;
 	spin_lock_irqsave(&mirror_lock, flags);
 	m->stats.starts++;
-	m->sections++;
+	m->in_flight++;
 	obey(m, range, first, last);
 	spin_unlock_irqrestore(&mirror_lock, flags);
 	return 0;
@@ -577,9 +577,9 @@ static void mirror_end(struct mmu_notifier *mn,
 	check_range(m, first, last, "at an end");
 	spin_lock_irqsave(&mirror_lock, flags);
 	m->stats.ends++;
-	unbalanced = !m->sections;
+	unbalanced = !m->in_flight;
 	if (!unbalanced)
-		m->sections--;
+		m->in_flight--;
 	m->seq++;
 	spin_unlock_irqrestore(&mirror_lock, flags);
 	if (unbalanced)
@@ -747,7 +747,7 @@ static const struct mmu_interval_notifier_ops interval_ops = {
  * Faults.
  */
 
-/* Begin a lookup; false: wait a bit, somebody invalidates. */
+/* Begin a lookup; false: wait a bit, something is being invalidated. */
 static bool lookup_begin(struct mirror *m, unsigned long *seq)
 {
 	unsigned long flags;
@@ -759,7 +759,7 @@ static bool lookup_begin(struct mirror *m, unsigned long *seq)
 	}
 	spin_lock_irqsave(&mirror_lock, flags);
 	*seq = m->seq;
-	quiet = !m->sections;
+	quiet = !m->in_flight;
 	spin_unlock_irqrestore(&mirror_lock, flags);
 	return quiet;
 }
@@ -769,7 +769,7 @@ static bool lookup_retry(struct mirror *m, unsigned long seq)
 {
 	if (m->flavour == MIRROR_INTERVAL)
 		return mmu_interval_read_retry(&m->mni, seq);
-	return m->sections || m->seq != seq;
+	return m->in_flight || m->seq != seq;
 }
 
 /*
@@ -840,7 +840,7 @@ static int mirror_fault(struct mirror *m, unsigned long i, bool write,
 		}
 		if (!locked)
 			mmap_read_lock(m->mm);
-		/* It hears of no end. */
+		/* It is told of no end. */
 		if (m->flavour == MIRROR_INTERVAL)
 			check_some(m, i, "at a fault");
 		if (m->flavour == MIRROR_TLB)
@@ -877,7 +877,7 @@ static int mirror_fault(struct mirror *m, unsigned long i, bool write,
  * fork().
  */
 
-/* Does the child have what it is to have, and may nobody write to what is shared? */
+/* Does the child have what it is to have, and is what is shared write-protected? */
 static void check_fork(struct mirror *m, struct mm_struct *child, unsigned long i)
 {
 	unsigned long addr = spte_addr(m, i), flags, spte;
@@ -1174,7 +1174,7 @@ static long mirror_do_attach(struct mirror *m, struct mirror_attach __user *arg)
 	m->flavour = a.flavour;
 	m->mm = current->mm;
 	m->dead = false;
-	m->sections = 0;
+	m->in_flight = 0;
 	m->fork_flags = a.flags & ~MIRROR_LIMITED;
 	m->fork_error = 0;
 	memset(&m->child, 0, sizeof(m->child));
@@ -1230,7 +1230,7 @@ static long mirror_do_detach(struct mirror *m)
 	/* No fork is in flight any more that could subscribe. */
 	if (m->child.mm)
 		mmu_notifier_unregister(&m->child, m->child.mm);
-	if (m->sections)
+	if (m->in_flight)
 		violation(m, "a start without an end", m->start, 0, NULL,
 			  "when unsubscribed");
 	if (m->flavour != MIRROR_INTERVAL && !m->dead)

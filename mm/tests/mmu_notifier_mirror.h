@@ -12,7 +12,7 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-/* How the mirror hears of what happens to the range. */
+/* How the mirror is told of what happens to the range. */
 enum mirror_flavour {
 	MIRROR_LIST,		/* start and end */
 	MIRROR_PAGE,		/* start and end, and invalidate_page */
@@ -23,13 +23,13 @@ enum mirror_flavour {
 	MIRROR_FLAVOURS,
 };
 
-/* Hear of fork(), and look whether parent, child and mirror agree then. */
+/* Be told of fork(), and check that parent, child and mirror agree then. */
 #define MIRROR_FORK		1
 /* Then break CoW in the parent, and map all of the range writable. */
 #define MIRROR_FORK_COW		2
 /* Then subscribe to the child; only one until MIRROR_DETACH. */
 #define MIRROR_FORK_CHILD	4
-/* Before all that, look for a while whether what is write-protected is written to. */
+/* Before all that, watch for a while whether what is write-protected is written to. */
 #define MIRROR_FORK_STILL	8
 /* Subscribe to the range alone. */
 #define MIRROR_LIMITED		16
@@ -109,7 +109,7 @@ struct mirror_threads {
  * @live: entries mapped now
  * @violations: of this mirror
  * @reports: of CONFIG_DEBUG_MMU_NOTIFIER since boot, any mm
- * @last_event: enum mmu_notifier_event of the last section
+ * @last_event: enum mmu_notifier_event of the last invalidation
  * @forks: calls of fork
  * @child_starts: invalidate_range_start in a child (MIRROR_FORK_CHILD)
  * @child_releases: release of a child
@@ -185,7 +185,7 @@ struct mirror_log {
 
 /* Write-protect the shared file mapping by wp_shared_mapping_range(). */
 #define MIRROR_CLEAN		_IO('m', 8)
-/* The next fork() that the mirror hears of is to fail with this errno. */
+/* The next fork() that the mirror is told of is to fail with this errno. */
 #define MIRROR_FORK_ERROR	_IOW('m', 9, __u32)
 /* The log, a struct mirror_log, of which @nr records are written; empty afterwards. */
 #define MIRROR_LOG		_IO('m', 10)

@@ -12,13 +12,13 @@
  *	tap_mutex	the life cycle: opened, attached, detached. Held across
  *			(un)registration, hence above mmap_lock; no callback
  *			takes it, since unregistering waits for callbacks.
- *	tap.lock	target, sections, stats, bust. Innermost: taken in
+ *	tap.lock	target, in_flight, stats, bust. Innermost: taken in
  *			callbacks, under any lock that mm invalidates under.
  *	tap.orig	stable from before the exchange until all callbacks have
  *			returned after the restoration; read without a lock.
  *
- * The target must not be freed while tap.target points to it. Whoever frees it
- * has called its release before, and that clears tap.target under tap.lock. Of
+ * The target must not be freed while tap.target points to it. Its release has
+ * been called before it is freed, and that clears tap.target under tap.lock. Of
  * the two ways in which release could be missed, one is refused (a subscriber
  * that is dropped with mmu_notifier_put(), or has no release), and the other,
  * an unregister that runs while the tap attaches, is left to the caller: it has
@@ -44,9 +44,9 @@
 #include "mmu_notifier_tap.h"
 
 /* More than tasks can be between start and end at once, a few deep, in a test. */
-#define TAP_MAX_SECTIONS	256
+#define TAP_MAX_IN_FLIGHT	256
 
-/* How often, and how far apart, an unexplained reference is looked at. */
+/* How often, and how far apart, an unexplained reference is checked. */
 #define TAP_PIN_TRIES		5
 #define TAP_PIN_WAIT_MS		20
 
@@ -54,14 +54,14 @@
 #define TAP_PIN_MAX_LEN		SZ_64G
 
 /**
- * struct tap_section - what lies between a start and its end
- * @task: who called start, and has to call end; NULL if the slot is free
+ * struct tap_invalidation - what lies between a start and its end
+ * @task: the one that called start, and has to call end; NULL if the slot is free
  * @start: start of the range
  * @end: end of the range
- * @depth: number of the section, to find the innermost first
+ * @depth: number of the invalidation, to find the innermost first
  * @passed: the target saw the start, so it has to see the end
  */
-struct tap_section {
+struct tap_invalidation {
 	struct task_struct *task;
 	unsigned long start;
 	unsigned long end;
@@ -77,7 +77,7 @@ struct tap_section {
  * @wrap: the copy of @orig that leads here
  * @lock: see the top of this file
  * @target: the tapped subscriber; NULL after its release
- * @sections: open sections, for pairing
+ * @in_flight: invalidations, for pairing
  * @stats: counters under @lock; the aging counters are apart
  * @clear_flush_young: number of calls
  * @clear_young: number of calls
@@ -92,9 +92,9 @@ struct tap {
 	const struct mmu_notifier_ops *orig;
 	struct mmu_notifier_ops wrap;
 
-	spinlock_t lock;	/* target, sections, stats, bust, keep_unmap */
+	spinlock_t lock;	/* target, in_flight, stats, bust, keep_unmap */
 	struct mmu_notifier *target;
-	struct tap_section sections[TAP_MAX_SECTIONS];
+	struct tap_invalidation in_flight[TAP_MAX_IN_FLIGHT];
 	struct mmu_notifier_tap_stats stats;
 
 	atomic64_t clear_flush_young;
@@ -112,15 +112,15 @@ static struct tap tap = {
 static DEFINE_MUTEX(tap_mutex);
 static bool tap_opened;
 
-/* A slot for a new section, or the innermost section of @task with the range. */
-static struct tap_section *tap_find(struct task_struct *task,
-				    const struct mmu_notifier_range *range)
+/* A slot for a new invalidation, or the innermost of @task with the range. */
+static struct tap_invalidation *tap_find(struct task_struct *task,
+					 const struct mmu_notifier_range *range)
 {
-	struct tap_section *s, *found = NULL;
+	struct tap_invalidation *s, *found = NULL;
 
 	lockdep_assert_held(&tap.lock);
 
-	for (s = tap.sections; s < tap.sections + TAP_MAX_SECTIONS; s++) {
+	for (s = tap.in_flight; s < tap.in_flight + TAP_MAX_IN_FLIGHT; s++) {
 		if (s->task != task)
 			continue;
 		if (!task)
@@ -135,11 +135,11 @@ static struct tap_section *tap_find(struct task_struct *task,
 static int tap_start(struct mmu_notifier *mn,
 		     const struct mmu_notifier_range *range)
 {
-	struct tap_section *s;
+	struct tap_invalidation *s;
 	bool pass;
 	int ret;
 
-	/* Before the target hears of it, so that no end can come first. */
+	/* Before the target is told of it, so that no end can come first. */
 	spin_lock(&tap.lock);
 	pass = !tap.bust || (tap.keep_unmap &&
 			     range->event == MMU_NOTIFY_UNMAP);
@@ -175,7 +175,7 @@ static int tap_start(struct mmu_notifier *mn,
 static void tap_end(struct mmu_notifier *mn,
 		    const struct mmu_notifier_range *range)
 {
-	struct tap_section *s;
+	struct tap_invalidation *s;
 	bool pass = true;
 
 	spin_lock(&tap.lock);
@@ -301,13 +301,13 @@ unlock:
 }
 
 /* A target that has been released gets no end any more: nothing to wait for. */
-static bool tap_has_withheld_sections(void)
+static bool tap_has_withheld(void)
 {
-	const struct tap_section *s;
+	const struct tap_invalidation *s;
 	bool ret = false;
 
 	spin_lock(&tap.lock);
-	for (s = tap.sections; s < tap.sections + TAP_MAX_SECTIONS; s++)
+	for (s = tap.in_flight; s < tap.in_flight + TAP_MAX_IN_FLIGHT; s++)
 		ret |= tap.target && s->task && !s->passed;
 	spin_unlock(&tap.lock);
 	return ret;
@@ -324,7 +324,7 @@ static void tap_detach(void)
 	spin_lock(&tap.lock);
 	WRITE_ONCE(tap.bust, false);
 	spin_unlock(&tap.lock);
-	while (tap_has_withheld_sections())
+	while (tap_has_withheld())
 		fsleep(1000);
 
 	spin_lock(&tap.lock);
@@ -354,7 +354,7 @@ static int tap_attach(void)
 
 	memset(&tap.mn, 0, sizeof(tap.mn));
 	memset(&tap.stats, 0, sizeof(tap.stats));
-	memset(tap.sections, 0, sizeof(tap.sections));
+	memset(tap.in_flight, 0, sizeof(tap.in_flight));
 	atomic64_set(&tap.clear_flush_young, 0);
 	atomic64_set(&tap.clear_young, 0);
 	atomic64_set(&tap.test_young, 0);
@@ -371,9 +371,9 @@ static int tap_attach(void)
 	ret = tap_exchange();
 	if (!ret)
 		/*
-		 * Registration excludes every section: after one, all those
-		 * are over whose start came before the exchange, and an end
-		 * without a start is a mistake.
+		 * Registration waits for what is in flight: after one, all
+		 * invalidations are over whose start came before the exchange,
+		 * and an end without a start is a mistake.
 		 */
 		ret = mmu_notifier_register(&barrier, mm);
 	if (ret) {
@@ -433,7 +433,7 @@ enum tap_page_state { TAP_ABSENT, TAP_PRESENT, TAP_PINNED };
  *	mappings + swap or page cache (one per page) + PG_private
  *
  * which folio_expected_ref_count() adds up, and the one that we have just taken
- * to look at it. More means that somebody else keeps it where it is. Fast GUP
+ * to examine it. More means that something else keeps it where it is. Fast GUP
  * neither faults a page in nor takes a lock; it marks the folio referenced, as
  * a read by the process would.
  */
@@ -479,7 +479,7 @@ static int tap_pinned(struct mmu_notifier_tap_pinned __user *arg)
 	/*
 	 * Reclaim, a per-CPU batch on its way to the LRU, swap read-ahead: all
 	 * hold references for a moment. A pin is what is still there after
-	 * several looks.
+	 * several tries.
 	 */
 	for (try = 0; try < TAP_PIN_TRIES; try++) {
 		if (try && msleep_interruptible(TAP_PIN_WAIT_MS)) {

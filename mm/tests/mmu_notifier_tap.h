@@ -13,7 +13,7 @@
  * struct mmu_notifier_tap_stats - calls to the tapped subscriber
  * @starts: invalidate_range_start calls that succeeded
  * @ends: invalidate_range_end calls that had such a start
- * @open: sections that have started and not ended yet; @starts is always
+ * @open: invalidations that have started and not ended yet; @starts is always
  *	@ends + @open
  * @failed: invalidate_range_start calls that the subscriber refused
  * @unpaired: ends that no start of the same task and range came before

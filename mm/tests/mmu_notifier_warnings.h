@@ -12,8 +12,8 @@
 #include <trace/events/error_report.h>
 
 /*
- * Warnings that a case provokes.  The two lines on the console tell whoever
- * searches it for warnings that those between them are wanted.
+ * Warnings that a case provokes.  The two lines on the console tell a
+ * reader in search of warnings that those between them are wanted.
  */
 static atomic_t warnings;
 static int saved_panic_on_warn;

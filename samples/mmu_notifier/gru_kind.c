@@ -42,7 +42,7 @@ struct spte {
 struct gru {
 	struct mmu_notifier mn;	/* subscribed to the opener's mm */
 	spinlock_t lock;	/* see the legend above */
-	unsigned int active;	/* sections in flight */
+	unsigned int active;	/* invalidations in flight */
 	unsigned long seq;	/* changes whenever something was invalidated */
 	bool dead;		/* released: nothing may be mapped any more */
 	wait_queue_head_t wait;	/* for @active to be 0 */
@@ -99,7 +99,7 @@ static void gru_end(struct mmu_notifier *mn,
 	struct gru *g = to_gru(mn);
 
 	spin_lock(&g->lock);
-	/* Who looked a page up inside the section may come after it. */
+	/* A lookup that began inside the invalidation may end after it. */
 	g->seq++;
 	if (!--g->active)
 		wake_up_all(&g->wait);
@@ -176,7 +176,7 @@ static int gru_fault(void *device, unsigned long addr, bool write)
 	struct spte *s;
 	int ret;
 
-	/* In a section nothing can be mapped: do not look in vain. */
+	/* In an invalidation nothing can be mapped: no lookup in vain. */
 	ret = wait_event_killable(g->wait, !READ_ONCE(g->active));
 	if (ret || fatal_signal_pending(current))
 		return -EINTR;
@@ -228,7 +228,7 @@ static ssize_t gru_rw(struct kiocb *iocb, struct iov_iter *iter)
 {
 	struct gru *g = iocb->ki_filp->private_data;
 
-	/* Inherited by a child?  get_user_pages_fast() looks in current->mm. */
+	/* Inherited by a child?  get_user_pages_fast() walks current->mm. */
 	if (current->mm != g->mn.mm)
 		return -EIO;
 	return device_rw(iocb, iter, gru_dma, gru_fault);

@@ -9,7 +9,7 @@
  *	MMU notifier	by address: the other host drops, or write-protects, what it
  *			maps there, before the process's page tables change
  *	export notifier	by page, which is locked: the reference and the mark go, and
- *			who writes the page back learns whether it is dirty
+ *			writeback learns whether the page is dirty
  *
  * Where no export notifier follows (munmap), a worker locks the page in its place.
  *
@@ -17,7 +17,7 @@
  *
  *	folio lock	of a page that is given away; xpmem_invalidate()'s caller has it
  *	link_lock	the way to the other host: one message at a time, to be simple
- *	xpmem_lock	segments and entries.  Innermost; nobody sleeps with it
+ *	xpmem_lock	segments and entries.  Innermost; never held over a sleep
  */
 #include <linux/delay.h>
 #include <linux/export_notifier.h>
@@ -76,8 +76,8 @@ static bool put_gone(struct folio *folio)
 }
 
 /*
- * As xpmem_invalidate(), for pages that it is not called for.  Where somebody has locked
- * one it may be just about to be: no reference is to be in its way then.
+ * As xpmem_invalidate(), for pages that it is not called for.  Where another task has
+ * locked one it may be just about to be: no reference is to be in its way then.
  */
 static void put_worker(struct work_struct *work)
 {
@@ -105,7 +105,7 @@ static void put_worker(struct work_struct *work)
 
 static DECLARE_DELAYED_WORK(put_work, put_worker);
 
-/* Until nobody holds a reference to what is gone. */
+/* Until no reference to what is gone is held. */
 void xpmem_flush(void)
 {
 	wait_event(xpmem_wait, list_empty_careful(&gone_entries));
@@ -114,7 +114,7 @@ void xpmem_flush(void)
 
 /*
  * Have the other host unmap or write-protect [start, end) of @s or, without @s, all of
- * @folio.  Sleeps until it has, even if somebody else has asked it.
+ * @folio.  Sleeps until it has, even if another task has asked it.
  */
 static void shoot_down(struct segment *s, unsigned long start, unsigned long end,
 		       struct folio *folio, bool unmap)
@@ -178,7 +178,7 @@ static void xpmem_end(struct mmu_notifier *mn,
 	struct segment *s = container_of(mn, struct segment, mn);
 
 	spin_lock(&xpmem_lock);
-	/* Who looked a page up inside the section may come after it. */
+	/* A lookup that began inside the invalidation may end after it. */
 	s->seq++;
 	s->active--;
 	spin_unlock(&xpmem_lock);
@@ -263,7 +263,7 @@ static int give(struct segment *s, unsigned long addr, struct page *page, bool w
 		e->write |= write;
 	}
 	spin_unlock(&xpmem_lock);
-	/* If nobody has it after all, the mark goes. */
+	/* If no entry has it after all, the mark goes. */
 	if (put_gone(folio))
 		folio_mark_dirty(folio);
 	folio_unlock(folio);
@@ -278,13 +278,13 @@ int xpmem_fault(struct segment *s, unsigned long addr, bool write)
 	unsigned long seq;
 	long ret;
 
-	/* In a section nothing can be given: do not look in vain. */
+	/* In an invalidation nothing can be given: no lookup in vain. */
 	if (wait_event_killable(xpmem_wait, !READ_ONCE(s->active)))
 		return -EINTR;
 	spin_lock(&xpmem_lock);
 	seq = s->seq;
 	spin_unlock(&xpmem_lock);
-	/* To the end: who has it is not released. */
+	/* To the end: while it is held, the mm is not released. */
 	if (!mmget_not_zero(mm))
 		return -ESRCH;
 	mmap_read_lock(mm);

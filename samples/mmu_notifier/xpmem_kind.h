@@ -15,7 +15,7 @@
 /* The memory of a process: an open file.  Under xpmem_lock. */
 struct segment {
 	struct mmu_notifier mn;
-	unsigned int active;	/* sections in flight */
+	unsigned int active;	/* invalidations in flight */
 	unsigned long seq;	/* changes whenever one ends */
 	DECLARE_HASHTABLE(entries, 6);	/* by address, unless gone */
 };

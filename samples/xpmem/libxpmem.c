@@ -45,7 +45,7 @@ static int descriptor(void)
 /*
  * fd is our parent's, or that of the program that was here before an exec.  Put another
  * one in its place: its number is never free, so a thread that has read it reaches
- * nobody else's file.  When several threads do this at once, each but the last one's
+ * no other file.  When several threads do this at once, each but the last one's
  * descriptor goes; but never the last of the process, on which the segments hang.
  */
 static bool reopen(int fd)

@@ -5,7 +5,7 @@
  *	$ xpmem_copy -s 64 4823984501274892340
  *	$ echo Goodbye | xpmem_copy -w -s 64 4823984501274892340
  *
- * To use the memory is to trust the owner that it stays: when it goes there is SIGBUS.
+ * A user of the memory trusts the owner that it stays: when it goes there is SIGBUS.
  */
 #include <setjmp.h>
 #include <signal.h>

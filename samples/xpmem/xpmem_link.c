@@ -17,10 +17,10 @@
  *	unmap			<--------------	INVALIDATE(first, last)
  *	  ACK			-------------->	unmark, let reclaim go on
  *
- * Messages get lost, the parameter loss sees to it.  Whoever waits for an answer
- * asks again every RETRY_MS, and everything can be done twice.  They do not
+ * Messages get lost, the parameter loss sees to it.  A task that waits for an
+ * answer asks again every RETRY_MS, and everything can be done twice.  They do not
  * overtake each other.  So with a lookup that is answered under the lock under
- * which an invalidation looks for marks, the importer sees REPLY and then
+ * which an invalidation searches for marks, the importer sees REPLY and then
  * INVALIDATE if the page was marked in time, and if it was not, the lookup is
  * stale and done again.
  *
@@ -30,7 +30,7 @@
  * Limits:
  *  - One segment, one importer.
  *  - No fencing: an importer that was only asleep still maps what it was given
- *    until it looks at the mailbox again.  It then sees that it was given up, drops
+ *    until it reads the mailbox again.  It then sees that it was given up, drops
  *    everything and starts over; what it wrote before went to pages of others.
  *    Hardware that partitions a machine can cut the peer off, ivshmem cannot.
  *  - No protection: the importer can reach all of the exporter's RAM.
@@ -48,7 +48,7 @@
  *	link.insert	importer: link.fetches, and the incarnation.  An entry is
  *			inserted under it, by a fetch that no INVALIDATE has reset.
  *			Page tables are allocated under it.
- *	link.lock	what is sent; exporter: all that an invalidation looks at.  Taken
+ *	link.lock	what is sent; exporter: all that an invalidation reads.  Taken
  *			in reclaim: nothing sleeps or allocates under it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -175,7 +175,7 @@ static void count(enum link_stat what)
 	atomic64_inc(&link.stat[what]);
 }
 
-/* What does not fit is lost, as others are: whoever waits for an answer asks again. */
+/* What does not fit is lost, as others are: the task that waits for an answer asks again. */
 static void link_send(enum link_type type, u64 id, u64 a, u64 b)
 {
 	/* Pairs with link_receive(): what it has read may be overwritten. */
@@ -206,7 +206,7 @@ static void link_forget(u64 incarnation)
 	wake_up_all(&link.wait);
 }
 
-/* Returns whether there is anything to wait for: whoever marks pages is kept out. */
+/* Returns whether there is anything to wait for; the caller keeps new marks out. */
 static bool link_take_begin(struct waiter *w)
 {
 	lockdep_assert_held(&link.lock);
@@ -266,7 +266,7 @@ static bool link_invalidate(struct mmu_interval_notifier *sub,
 		count(LINK_REFUSED);
 		return false;
 	}
-	/* From here to the end of the section link_answer() marks nothing. */
+	/* From here to the end of the invalidation link_answer() marks nothing. */
 	mmu_interval_set_seq(sub, seq);
 	wait = link_take_begin(&w);
 	spin_unlock(&link.lock);
@@ -289,7 +289,7 @@ static bool link_answer(const struct link_msg *msg, unsigned long seq, unsigned 
 	spin_lock(&link.lock);
 	ok = !mmu_interval_read_retry(&link.sub, seq);
 	if (ok && link.open && msg->incarnation == link.incarnation) {
-		/* The CPU maps it, and whoever unmaps it waits for us: no reference. */
+		/* The CPU maps it, and an unmapping waits for us: no reference. */
 		if (hmm_pfn) {
 			folio = page_folio(hmm_pfn_to_page(hmm_pfn));
 			if (!msg->b || folio_test_anon(folio)) {
@@ -485,7 +485,7 @@ static void link_import_handle(const struct link_msg *msg)
 	}
 }
 
-/* Given up by the exporter, as after a long sleep: unmap everything, be somebody else. */
+/* Given up by the exporter, as after a long sleep: unmap everything, be another importer. */
 static void link_start_over(void)
 {
 	pr_info("the exporter gave this host up: starting over\n");
@@ -547,7 +547,7 @@ static vm_fault_t link_insert(struct vm_fault *vmf, struct fetch *f, bool upgrad
 
 /*
  * Sleeps with mmap_lock held for reading, as a fault in a file of a network file
- * system does.  Nobody on this host whom the answer depends on takes mmap_lock: the
+ * system does.  No task on this host on which the answer depends takes mmap_lock: the
  * thread takes link.insert, i_mmap_rwsem and page-table locks.  Nor does the
  * exporter wait for this process: an INVALIDATE is acknowledged meanwhile.
  */

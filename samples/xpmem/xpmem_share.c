@@ -50,7 +50,7 @@ int main(int argc, char **argv)
 	printf("%lld\n", (long long)segid);
 	fflush(stdout);
 
-	/* Nothing has to be done for those who attach. */
+	/* Nothing has to be done for the attachers. */
 	while (getchar() != EOF)
 		;
 

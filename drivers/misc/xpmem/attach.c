@@ -8,13 +8,13 @@
  * mprotect() made of the mappings, and unmap_mapping_range() undoes it.  The owner's
  * mm says when: at the start of each invalidation.
  *
- * A fault looks at the owner's page table, and what is there is mapped with no
+ * A fault reads the owner's page table, and what is there is mapped with no
  * more rights than it has there.  If it is not enough, the owner's page is faulted in
  * as the owner would, and the faulting task tries again.
  *
  *	fault					invalidation
  *	seq = mmu_interval_read_begin()
- *	look at the owner's page table
+ *	read the owner's page table
  *						seg->lock
  *						  mmu_interval_set_seq()
  *						unlock
@@ -23,7 +23,7 @@
  *	  else set the entry
  *	unlock
  *
- * Whoever is second at seg->lock sees the other: the fault the sequence number, or the
+ * Whichever is second at seg->lock sees the other: the fault the sequence number, or the
  * invalidation the entry, and the page table that it is in.
  *
  * Locks, outermost first:
@@ -33,12 +33,12 @@
  *	segment->sem		for reading: a fault, so long as it needs the
  *				subscription; memory is allocated under it
  *	attachment->huge	see there; memory is allocated under it
- *	the owner's section	start callbacks: no mmap_lock, no allocation
+ *	owner's invalidation	start callbacks: no mmap_lock, no allocation
  *	i_mmap_rwsem		of the owner's file, a class of its own: an
- *				invalidation may hold that of another file.  No section
+ *				invalidation may hold that of another file.  No other
  *				begins under it but those of unmap_mapping_range(), see
- *				xpmem_may_split().  Who registers with an mm passes
- *				through all of them, but holds one at a time
+ *				xpmem_may_split().  A task that registers with an mm
+ *				passes through all of them, but holds one at a time
  *	segment->lock
  *	page-table lock		the attacher's
  *	here_lock		innermost
@@ -118,12 +118,12 @@ static void zap(struct file *file, unsigned long start, unsigned long end)
  * @start: the owner's address
  * @end: exclusive
  *
- * Context: may sleep; not in a section.  Takes i_mmap_rwsem and the attachers'
+ * Context: may sleep; not in an invalidation.  Takes i_mmap_rwsem and the attachers'
  * page-table locks.
  */
 void xpmem_unmap(struct file *file, unsigned long start, unsigned long end)
 {
-	/* The attachers' sections are inside i_mmap_rwsem, as in a callback. */
+	/* The attachers' invalidations are inside i_mmap_rwsem, as in a callback. */
 	mmu_notifier_map_acquire();
 	zap(file, start, end);
 	mmu_notifier_map_release();
@@ -143,8 +143,8 @@ static bool xpmem_invalidate(struct mmu_interval_notifier *notifier,
 	spin_lock(&seg->lock);
 	mmu_interval_set_seq(notifier, seq);
 	/*
-	 * Who is not counted here comes after this, and sees the sequence number; or
-	 * has no entries any more.
+	 * A VMA that is not counted here comes after this, and its faults see the
+	 * sequence number; or it has no entries any more.
 	 */
 	mapped = atomic_read(&seg->vmas);
 	spin_unlock(&seg->lock);
@@ -154,15 +154,15 @@ static bool xpmem_invalidate(struct mmu_interval_notifier *notifier,
 	if (!mmu_notifier_range_blockable(range))
 		return false;
 	/*
-	 * An attachment in the segment is being zapped: no fault ever looks
-	 * through it, so there is nothing to do.  To go on would end in a
+	 * An attachment in the segment is being zapped: no fault ever goes
+	 * through it, so there is nothing to do.  Going on would end in a
 	 * deadlock or in no end, for two can be attached to each other.
 	 */
 	here = here_find();
 	if (here && !here->att)
 		return true;
 
-	/* The owner's exit is no section. */
+	/* The owner's exit is not inside an invalidation. */
 	if (range->event == MMU_NOTIFY_RELEASE)
 		xpmem_unmap(seg->file, start, end);
 	else
@@ -209,7 +209,7 @@ static vm_fault_t fault_in(struct vm_fault *vmf, struct mm_struct *mm,
 		return VM_FAULT_RETRY;
 	err = fixup_user_fault(mm, addr, flags, &unlocked);
 	mmap_read_unlock(mm);
-	/* We come before a writer who has been woken: have it run, to try again after it. */
+	/* We come before a writer that has been woken: let it run, and try again after it. */
 	cond_resched();
 
 	if (!err || fatal_signal_pending(current))
@@ -233,7 +233,7 @@ struct view {
  * said while the attacher's mmap_lock is held, -EFAULT if the owner has nothing there
  * that can be shown.
  */
-static int look(struct xpmem_segment *seg, struct view *view)
+static int lookup(struct xpmem_segment *seg, struct view *view)
 {
 	struct hmm_range range = {
 		.notifier = &seg->notifier,
@@ -277,8 +277,8 @@ static void mark_dirty(unsigned long pfn)
 
 	/*
 	 * What is written through us is not in the owner's entry.  This is:
-	 * the owner's entry is writable as long as ours is, so that nobody
-	 * has written the folio back, or can without an invalidation.
+	 * the owner's entry is writable as long as ours is, so that the
+	 * folio has not been written back, nor can be without an invalidation.
 	 */
 	if (!PageDirty(page))
 		set_page_dirty(page);
@@ -292,7 +292,7 @@ static bool enough(unsigned long pfn, bool write)
 }
 
 /* 0: the owner's page has to be faulted in. */
-static vm_fault_t look_failed(int err)
+static vm_fault_t lookup_failed(int err)
 {
 	return err == -EAGAIN ? 0 : VM_FAULT_SIGBUS;
 }
@@ -345,7 +345,7 @@ static vm_fault_t have_page_table(struct vm_fault *vmf)
 	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
 	vm_fault_t ret = 0;
 
-	/* One that is there stays so, but not a huge entry: look once. */
+	/* One that is there stays so, but not a huge entry: read it once. */
 	if (!pmd_none(pmd))
 		return pmd_leaf(pmd) ? VM_FAULT_NOPAGE : 0;
 
@@ -383,9 +383,9 @@ static vm_fault_t map_pages(struct vm_fault *vmf, struct xpmem_segment *seg,
 		return ret;
 
 	do {
-		err = look(seg, &view);
+		err = lookup(seg, &view);
 		if (err)
-			return look_failed(err);
+			return lookup_failed(err);
 		if (!enough(view.pfns[view.before >> PAGE_SHIFT], view.write))
 			return 0;
 		ret = set_entries(vma, address - view.before, &view);
@@ -417,9 +417,9 @@ static vm_fault_t map_huge(struct vm_fault *vmf, struct xpmem_segment *seg,
 		return VM_FAULT_FALLBACK;
 
 	do {
-		err = look(seg, &view);
+		err = lookup(seg, &view);
 		if (err)
-			return look_failed(err);
+			return lookup_failed(err);
 		if (!enough(view.pfns[0], view.write))
 			return 0;
 		if (hmm_pfn_to_map_order(view.pfns[0]) < PMD_ORDER)
@@ -468,7 +468,7 @@ static vm_fault_t fault(struct vm_fault *vmf, bool huge)
 	if (!mmget_not_zero(mm))
 		return VM_FAULT_SIGBUS;
 
-	/* As -EAGAIN of look(): fault_in() sees the signal. */
+	/* As -EAGAIN of lookup(): fault_in() sees the signal. */
 	ret = 0;
 	if (down_read_killable(&seg->sem))
 		goto out;
@@ -500,7 +500,7 @@ static vm_fault_t xpmem_pfn_mkwrite(struct vm_fault *vmf)
 {
 	vm_fault_t ret = fault(vmf, false);
 
-	/* It is not expected here, but "done" is; then nobody goes on with the VMA. */
+	/* It is not expected here, but "done" is; then the caller leaves the VMA alone. */
 	if (ret & VM_FAULT_RETRY)
 		ret |= VM_FAULT_NOPAGE;
 	return ret;
@@ -537,10 +537,10 @@ static void xpmem_vm_close(struct vm_area_struct *vma)
 }
 
 /*
- * A huge entry would be split with i_mmap_rwsem held, in a section of the attacher's mm:
- * if that has a segment, too, its callback would take the same lock, or that of who
- * does the same the other way round.  So there is none by then, and none comes while
- * mmap_lock is held for writing.
+ * A huge entry would be split with i_mmap_rwsem held, in an invalidation of the
+ * attacher's mm: if that has a segment, too, its callback would take the same lock, or
+ * that of a task that does the same the other way round.  So there is none by then, and
+ * none comes while mmap_lock is held for writing.
  */
 static int xpmem_may_split(struct vm_area_struct *vma, unsigned long address)
 {
@@ -578,7 +578,7 @@ static int xpmem_mmap(struct file *file, struct vm_area_struct *vma)
 	if (!here || !here->att)
 		return -EINVAL;
 
-	/* Special entries, without references; and nobody else gets any. */
+	/* Special entries, without references; and nothing else gets any. */
 	vm_flags_set(vma, VM_IO | VM_MIXEDMAP | VM_DONTCOPY | VM_DONTDUMP);
 	if (!(vma->vm_flags & VM_WRITE))
 		vm_flags_clear(vma, VM_MAYWRITE);
@@ -702,7 +702,7 @@ long xpmem_attach(struct xpmem_permit *permit, unsigned long offset,
 	vaddr = vm_mmap(seg->file, vaddr, size, prot, flags, addr);
 	here_leave(&here);
 
-	/* Released meanwhile, and those who looked for attachments missed it? */
+	/* Released meanwhile, and the search for attachments missed it? */
 	if (!IS_ERR_VALUE(vaddr) && READ_ONCE(permit->gone)) {
 		vm_munmap(vaddr, size);
 		vaddr = -ENOENT;
@@ -713,7 +713,7 @@ long xpmem_attach(struct xpmem_permit *permit, unsigned long offset,
 
 /*
  * Unmap the pieces of @att, or of any attachment by @permit.  mmap_lock is dropped in
- * between: who maps something else there at the same time has lost it, as with munmap().
+ * between: what another thread maps there at the same time goes, too, as with munmap().
  */
 static int detach(struct xpmem_attachment *att, struct xpmem_permit *permit,
 		  unsigned long from)
@@ -744,7 +744,7 @@ static int detach(struct xpmem_attachment *att, struct xpmem_permit *permit,
 			err = vm_munmap(start, len) ?: err;
 			from = start + len;
 		}
-		/* Nobody has it but the caller. */
+		/* Until only the caller has it. */
 	} while (len && !(att && kref_read(&att->ref) == 1));
 	return err;
 }

@@ -4,9 +4,9 @@
  *
  * A process makes a segment of a part of its address space, another gets a permit for
  * it and attaches it.  What is attached stays the owner's: pages are swapped, migrated
- * or merged as if nobody else used them, and the attachment follows.  See attach.c.
+ * or merged as if no other process used them, and the attachment follows.  See attach.c.
  *
- * This file has the device, the ids, and what goes when somebody closes or exits.
+ * This file has the device, the ids, and what goes when a process closes it or exits.
  *
  * Locks: xpmem_lock is for the ids, and for what belongs to a process.  Nothing that
  * takes long is done under it, and neither a fault nor an invalidation takes it.
@@ -98,7 +98,7 @@ static void id_withdraw(struct xpmem_id *id)
 	id->proc = NULL;
 }
 
-/* The @id of @proc's, or of anybody's, as an ERR_PTR() if it is not. */
+/* The @id of @proc's, or of any process's, or an ERR_PTR() if there is none. */
 static struct xpmem_id *id_of(s64 id, enum xpmem_kind kind,
 			      struct xpmem_proc *proc)
 {
@@ -150,20 +150,20 @@ void xpmem_permit_put(struct xpmem_permit *permit)
 	kref_put(&permit->id.ref, permit_free);
 }
 
-/* A segment that nobody finds any more: from now on access raises SIGBUS. */
+/* A segment that is not found any more: from now on access raises SIGBUS. */
 static void segment_remove(struct xpmem_segment *seg)
 {
 	/* Waits for the faults that rely on the subscription. */
 	down_write(&seg->sem);
 	WRITE_ONCE(seg->gone, true);
 	up_write(&seg->sem);
-	/* As long as there are entries, we have to hear. */
+	/* As long as there are entries, we have to be told. */
 	xpmem_unmap(seg->file, seg->start, seg->end);
 	mmu_interval_notifier_remove(&seg->notifier);
 	segment_put(seg);
 }
 
-/* A permit of @proc's that nobody finds any more. */
+/* A permit of @proc's that is not found any more. */
 static void permit_release(struct xpmem_permit *permit, struct xpmem_proc *proc)
 {
 	struct xpmem_segment *seg = permit->seg;
@@ -215,8 +215,8 @@ static void proc_free(struct mmu_notifier *notifier)
 }
 
 /*
- * The owner exits: its segments have heard it, too, and no fault gets at its memory.
- * The ids stay until the descriptors are closed, by itself or by who inherited them.
+ * The owner exits: its segments are told, too, and no fault gets at its memory.  The
+ * ids stay until the last descriptor is closed, also in a process that inherited it.
  */
 static void proc_released(struct mmu_notifier *notifier, struct mm_struct *mm)
 {
@@ -246,7 +246,7 @@ static int pages_show(struct seq_file *m, void *v)
  * @procs: that it stands for.  An mm can outlive the process that opened first, as long
  *	as others have its descriptors; the number is the next one's then
  * @file: in /proc
- * @work: removes it.  That waits for readers, as long as they like, so nobody else
+ * @work: removes it.  That waits for readers, as long as they like, so nothing else
  *	waits for that
  * @busy: @work is queued or runs
  */
@@ -296,7 +296,7 @@ static void entry_work(struct work_struct *work)
 	mutex_lock(&xpmem_lock);
 	entry->busy = false;
 	if (entry->procs) {
-		/* Who came meanwhile has gone without. */
+		/* A process that came meanwhile has gone without. */
 		entry_make(entry);
 	} else {
 		list_del(&entry->list);
@@ -670,7 +670,7 @@ static void __exit xpmem_exit(void)
 	misc_deregister(&xpmem_device);
 	destroy_workqueue(xpmem_wq);
 	proc_remove(xpmem_dir);
-	/* Who was put last is freed later, by our code. */
+	/* The proc that was put last is freed later, by our code. */
 	mmu_notifier_synchronize();
 }
 

@@ -65,7 +65,7 @@ struct xpmem_proc {
 /**
  * struct xpmem_segment - a part of an address space that is shown to others
  * @id: the segid
- * @notifier: hears what happens to the owner's pages, until it is removed
+ * @notifier: is told what happens to the owner's pages, until it is removed
  * @mm: the owner's; a reference to the structure, not to its memory
  * @file: the owner's; a reference.  The offset of an attachment is the owner's
  *	address, so that all mappings of a page are found by it
@@ -73,11 +73,11 @@ struct xpmem_proc {
  * @end: exclusive
  * @cred: the owner's
  * @mode: as of chmod()
- * @sem: held for reading by who needs @notifier, and has seen that it is not @gone
+ * @sem: held for reading while @notifier is in use, having seen that it is not @gone
  * @gone: to be removed; under @sem
  * @vmas: that map the segment; any number of attachments' pieces
- * @lock: between an invalidation and a fault: who sets an entry looks first whether
- *	what it has looked up is valid still
+ * @lock: between an invalidation and a fault: a fault checks, before it sets an entry,
+ *	that what it has looked up is valid still
  */
 struct xpmem_segment {
 	struct xpmem_id id;

@@ -6,7 +6,7 @@
 #include <linux/types.h>
 
 /*
- * /dev/xpmem: a process shows a part of its address space to others, who map it.
+ * /dev/xpmem: a process shows a part of its address space to others, which map it.
  * 64-bit callers only.  See Documentation/misc-devices/xpmem.rst.
  */
 #define XPMEM_DEV_PATH		"/dev/xpmem"

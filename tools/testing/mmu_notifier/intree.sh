@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # intree.sh SUITE SECONDS COMMAND...: runs one of the kernel's own self-tests where
-# it finds what it looks for, in SUITE mm with mirrors attached to it if there are
+# it finds what it wants, in SUITE mm with mirrors attached to it if there are
 # any. Ends with what came of it; its own status is 0.
 set -u
 

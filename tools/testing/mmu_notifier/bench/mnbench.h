@@ -12,7 +12,7 @@ enum mnbench_kind {
 	MNBENCH_LIMITED,	/* start and end, the n-th for [addr + n * stride, + size) */
 	MNBENCH_INTERVAL,	/* an interval each, likewise */
 	MNBENCH_YOUNG,		/* clear_young and test_young, which say no */
-	MNBENCH_SLOW,		/* a start that sleeps @size ms, for sections that have @addr */
+	MNBENCH_SLOW,		/* a start that sleeps @size ms, for what hits @addr */
 };
 
 /**

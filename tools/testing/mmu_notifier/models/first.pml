@@ -5,13 +5,13 @@
  * bin/check-models runs the model: as it is, and once for each line "BROKEN", with that
  * name defined; each of these must fail.
  *
- * An invalidation holds a lock of the mm.  Under the lock it looks at the bit, once, and is
+ * An invalidation holds a lock of the mm.  Under the lock it reads the bit, once, and is
  * counted, or not.  Subscriber 0 comes and goes, twice, with mmap_lock.  Subscriber 1 is an
- * interval: where somebody listens already, it comes without mmap_lock and without a
- * wait.  A fatal signal may end the pass through the locks.  What must hold: when
+ * interval: where there is a subscriber already, it comes without mmap_lock and without
+ * a wait.  A fatal signal may end the pass through the locks.  What must hold: when
  * one has come, each invalidation in flight is counted, so that a grace period waits for
- * it; an end goes by what its own start has left; what has been freed is not looked
- * at; the bit is cleared when the last one has gone; nobody waits for ever.
+ * it; an end goes by what its own start has left; what has been freed is not
+ * read; the bit is cleared when the last one has gone; nothing waits for ever.
  *
  * list.pml is about what happens to those that are counted.
  *
@@ -20,10 +20,10 @@
  * BROKEN READY_EARLY: the mm is ready before they have been passed
  * BROKEN READY: the interval does not ask whether the mm is ready
  * BROKEN KILLED: a pass that a signal ended makes the mm ready
- * BROKEN UNLOCKED: an invalidation looks at the bit before it takes its lock
+ * BROKEN UNLOCKED: an invalidation reads the bit before it takes its lock
  * BROKEN INIT: it leaves ->subscriptions alone where there is no subscriber
  * BROKEN END_BIT: an end goes by the bit
- * BROKEN IDLE_USERS: the worker does not ask whether somebody listens
+ * BROKEN IDLE_USERS: the worker does not ask whether there is a subscriber
  * BROKEN IDLE_READY: it leaves the mm ready
  * BROKEN IDLE_NONE: it is never queued
  * BROKEN FREE: the structure is freed with its last subscriber
@@ -33,7 +33,7 @@
 
 /* mm->notifier_subscriptions */
 bool allocated;
-bool listens;
+bool active_bit;
 bool freed;
 
 /* struct mmu_notifier_subscriptions */
@@ -67,11 +67,11 @@ proctype invalidation(byte me)
 	:: else ->
 		rounds++;
 #ifdef UNLOCKED
-		seen = listens;
+		seen = active_bit;
 		held[me] = true;
 #else
 		held[me] = true;
-		seen = listens;
+		seen = active_bit;
 #endif
 		subscriptions = GARBAGE;
 #ifndef INIT
@@ -88,7 +88,7 @@ proctype invalidation(byte me)
 		flight[me] = false;
 		/* end */
 #ifdef END_BIT
-		subscriptions = listens;
+		subscriptions = active_bit;
 #endif
 		assert(subscriptions != GARBAGE);
 		if
@@ -111,7 +111,7 @@ inline check_come() {
 		:: else -> break
 		od;
 		i = 0;
-		assert(listens)
+		assert(active_bit)
 	}
 }
 
@@ -150,7 +150,7 @@ inline get() {
 	:: ready -> drop(); killed = false
 	:: else ->
 #ifndef LATE
-		listens = true;
+		active_bit = true;
 #endif
 #ifdef READY_EARLY
 		ready = true;
@@ -163,7 +163,7 @@ inline get() {
 #endif
 		take();
 #ifdef LATE
-		listens = true;
+		active_bit = true;
 #endif
 		if
 #ifndef KILLED
@@ -259,11 +259,11 @@ active proctype idle()
 #ifndef IDLE_READY
 			ready = false;
 #endif
-			listens = false
+			active_bit = false
 		:: else
 		fi;
 		drop()
-	:: atomic { users == 0 && !queued && !lock -> assert(!listens && nr == 0); break }
+	:: atomic { users == 0 && !queued && !lock -> assert(!active_bit && nr == 0); break }
 	od
 }
 

@@ -10,7 +10,7 @@
  * been freed (an assertion), an interval that is gone is not called (another), and
  * every process comes to its end (no invalid end state).
  *
- * An insertion waits for nothing.  It may have come after an invalidation looked, so
+ * An insertion waits for nothing.  It may have come after an invalidation read the bounds, so
  * the first mmu_interval_read_begin() waits once for a grace period that began after the
  * insertion: the interval settles.  A grace period waits for the readers that were there
  * at its beginning; see list.pml.

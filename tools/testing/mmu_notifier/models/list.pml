@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Which list subscribers an invalidation is told to, and when they are unlinked and freed:
+ * Which list subscribers are told of an invalidation, and when they are unlinked and freed:
  * birth, death and SRCU, as the core of MMU notifiers has them.  bin/check-models runs the
  * model: as it is, and once for each line "BROKEN", with that name defined; each of these
  * must fail.
  *
  * Subscriber 0 comes and goes.  Subscriber 1 may be there from the beginning.  It goes
- * meanwhile, or the mm exits, or subscriber 0 comes and goes once more.  Any of them may refuse a start.  What must
- * hold: a subscriber that saw a start sees its end, once, before it is freed; no subscriber
- * sees an end without a start; from the return of registration to the beginning of
- * unregister each invalidation in flight was told to the subscriber; no walk
- * stands on a subscriber that has been freed; nobody waits for ever.
+ * meanwhile, or the mm exits, or subscriber 0 comes and goes once more.  Any of them may
+ * refuse a start.  What must hold: a subscriber that saw a start sees its end, once, before
+ * it is freed; no subscriber sees an end without a start; from the return of registration
+ * to the beginning of unregister the subscriber was told of each invalidation in flight; no
+ * walk stands on a subscriber that has been freed; nothing waits for ever.
  *
  * An invalidation is an SRCU reader from start to end.  A grace period waits for the
  * readers that were there at its beginning.  The kernel's may wait for more: that
@@ -19,8 +19,8 @@
  * BROKEN SYNC_REGISTER: registration does not wait for a grace period
  * BROKEN SYNC_UNLINK: no grace period between death and unlinking
  * BROKEN SYNC_FREE: no grace period between unlinking and the free
- * BROKEN BIRTH: the walk does not look at birth
- * BROKEN DEATH: the walk does not look at death
+ * BROKEN BIRTH: the walk does not test birth
+ * BROKEN DEATH: the walk does not test death
  * BROKEN GEN_EARLY: the new generation is published before the subscriber is linked
  * BROKEN DEATH_LATE: it is published before the subscriber is marked dead
  * BROKEN GEN_BEFORE: an invalidation reads the generation before it is a reader
@@ -28,7 +28,7 @@
  * BROKEN SPLIT: the reader ends with the start, and the end is another one
  * BROKEN KILL_TWICE: unregister gives another death to what exit has killed
  * BROKEN END_ALL: a refused start ends those too that had not started
- * BROKEN END_NONE: a refused start ends nobody
+ * BROKEN END_NONE: a refused start ends no subscriber
  */
 #define INVALIDATIONS 2
 #define HEAD 2
@@ -65,8 +65,8 @@ bool freed[2];
 #endif
 #define is_told(n, g)	(born(n, g) && alive(n, g))
 
-/* What a subscriber must have heard of. */
-#define heard(me, n)	(!registered[n] || dead[n] || (told[me] & bit(n)))
+/* What a subscriber must have been told of. */
+#define knows(me, n)	(!registered[n] || dead[n] || (told[me] & bit(n)))
 
 inline enter(me) {
 	inside = inside | bit(me)
@@ -88,26 +88,26 @@ inline synchronize(n) {
 
 /* For all, or for those before @stop. */
 inline list_end(me, stop) {
-	who = next[HEAD];
+	sub = next[HEAD];
 	do
-	:: who == NIL || who == stop -> break
+	:: sub == NIL || sub == stop -> break
 	:: else ->
 		atomic {
-			assert(!freed[who]);
+			assert(!freed[sub]);
 			if
-			:: is_told(who, mine) ->
-				assert(told[me] & bit(who));
-				told[me] = told[me] & ~bit(who)
+			:: is_told(sub, mine) ->
+				assert(told[me] & bit(sub));
+				told[me] = told[me] & ~bit(sub)
 			:: else
 			fi
 		}
-		atomic { assert(!freed[who]); who = next[who] }
+		atomic { assert(!freed[sub]); sub = next[sub] }
 	od
 }
 
 proctype invalidation(byte me)
 {
-	byte who, mine, refused = NIL;
+	byte sub, mine, refused = NIL;
 
 #ifdef GEN_BEFORE
 	mine = gen;
@@ -116,17 +116,17 @@ proctype invalidation(byte me)
 	enter(me);
 	mine = gen;
 #endif
-	who = next[HEAD];
+	sub = next[HEAD];
 	do
-	:: who == NIL -> break
+	:: sub == NIL -> break
 	:: else ->
 		atomic {
-			assert(!freed[who]);
+			assert(!freed[sub]);
 			if
-			:: is_told(who, mine) ->
+			:: is_told(sub, mine) ->
 				if
-				:: told[me] = told[me] | bit(who)
-				:: refused = who
+				:: told[me] = told[me] | bit(sub)
+				:: refused = sub
 				fi
 			:: else
 			fi
@@ -135,7 +135,7 @@ proctype invalidation(byte me)
 		:: refused != NIL -> break
 		:: else
 		fi;
-		atomic { assert(!freed[who]); who = next[who] }
+		atomic { assert(!freed[sub]); sub = next[sub] }
 	od;
 	if
 	:: refused != NIL ->
@@ -146,7 +146,7 @@ proctype invalidation(byte me)
 #endif
 	:: else ->
 		atomic {
-			assert(heard(me, 0) && heard(me, 1));
+			assert(knows(me, 0) && knows(me, 1));
 			flight[me] = true
 		}
 #ifdef SPLIT
@@ -163,7 +163,7 @@ proctype invalidation(byte me)
 	/* Each subscriber that saw the start has seen the end. */
 	assert(!told[me]);
 	leave(me);
-	who = 0;
+	sub = 0;
 	mine = 0;
 	refused = 0
 }

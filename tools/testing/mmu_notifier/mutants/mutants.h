@@ -15,7 +15,7 @@ enum mutant_kind {
 	MUTANT_DROP,	/* the call, and with a start what belongs to it */
 	MUTANT_SHORT,	/* the range ends a page early; one page: the next one */
 	MUTANT_HEAD,	/* the range begins a page late */
-	MUTANT_EARLY,	/* the section is over before anything has changed */
+	MUTANT_EARLY,	/* the invalidation is over before anything has changed */
 	MUTANT_LATE,	/* it begins, or the page follows, when all is done */
 	MUTANT_WEAK,	/* an event by which the pages stay */
 	MUTANT_OPEN,	/* the end alone is dropped */
@@ -32,7 +32,7 @@ extern unsigned int mutant_kind;
 void mutant_hit(unsigned int site);
 void mutant_hit_range(unsigned int site, struct mmu_notifier_range *range);
 
-/* What a start has done to its section; above the core's flags. */
+/* What a start has done to its invalidation; above the core's flags. */
 #define MUTANT_RANGE_SKIP	BIT(16)
 #define MUTANT_RANGE_LATE	BIT(17)
 #define MUTANT_RANGE_PAGE_LATE	BIT(18)
@@ -49,7 +49,7 @@ static inline bool mutant_named(unsigned int site)
 	return mutant_at(site) == MUTANT_NAMED;
 }
 
-/* True if the section is to be opened; the range may have been changed. */
+/* True if the invalidation is to start; the range may have been changed. */
 static inline bool mutant_prepare(unsigned int site,
 				  struct mmu_notifier_range *range)
 {
@@ -102,8 +102,8 @@ static __always_inline void mutant_twice(unsigned int site,
 	mmu_notifier_invalidate_range_end(&copy);
 }
 
-static inline void mutant_opened(unsigned int site,
-				 struct mmu_notifier_range *range)
+static inline void mutant_started(unsigned int site,
+				  struct mmu_notifier_range *range)
 {
 	if (mutant_at(site) != MUTANT_EARLY)
 		return;
@@ -118,7 +118,7 @@ mutant_start(unsigned int site, struct mmu_notifier_range *range)
 		return;
 	mutant_twice(site, range);
 	mmu_notifier_invalidate_range_start(range);
-	mutant_opened(site, range);
+	mutant_started(site, range);
 }
 
 static __always_inline int
@@ -131,7 +131,7 @@ mutant_start_nonblock(unsigned int site, struct mmu_notifier_range *range)
 	mutant_twice(site, range);
 	ret = mmu_notifier_invalidate_range_start_nonblock(range);
 	if (!ret)
-		mutant_opened(site, range);
+		mutant_started(site, range);
 	return ret;
 }
 
@@ -215,7 +215,7 @@ static inline void mutant_release(unsigned int site, struct mm_struct *mm)
 static inline int mutant_fork(unsigned int site, struct mm_struct *mm,
 			      struct mm_struct *child)
 {
-	/* Everybody forks; only where it is heard could it be missed. */
+	/* Every process forks; only a subscriber could miss it. */
 	if (mm_has_notifiers(mm) && mutant_drops(site))
 		return 0;
 	return mmu_notifier_fork(mm, child);

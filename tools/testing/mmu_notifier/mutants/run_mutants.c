@@ -299,15 +299,15 @@ static bool applies(int site, int kind)
 	return true;
 }
 
-/* Who noticed, or NULL. */
+/* What noticed, or NULL. */
 static const char *try_mutant(int site, int kind, int *tried, char *where)
 {
 	static struct scenario *list[MAX_SCENARIOS];
-	const char *who = NULL;
+	const char *by = NULL;
 	int i, n = candidates(site, list);
 
 	*tried = 0;
-	for (i = 0; i < n && !who; i++) {
+	for (i = 0; i < n && !by; i++) {
 		struct scenario *s = list[i];
 		int status, ms = s->ms;
 		long r, v;
@@ -320,16 +320,16 @@ static const char *try_mutant(int site, int kind, int *tried, char *where)
 		s->ms = ms;
 		(*tried)++;
 		if (violations() > v)
-			who = reports() > r ? "checker+mirror" : "mirror";
+			by = reports() > r ? "checker+mirror" : "mirror";
 		else if (reports() > r)
-			who = "checker";
+			by = "checker";
 		else if (status && status != 4)
-			who = strstr(s->command, "kunit.sh") ? "KUnit" :
+			by = strstr(s->command, "kunit.sh") ? "KUnit" :
 			      status < 0 ? "hang" : "self-test";
-		if (who)
+		if (by)
 			snprintf(where, 80, "%.79s", s->command);
 	}
-	return who;
+	return by;
 }
 
 static void read_lists(const char *list, const char *same)
@@ -381,21 +381,21 @@ struct sum {
 static void one_mutant(int site, int kind, struct sum *sum)
 {
 	struct equivalent *e = find_equivalent(site, kind);
-	const char *name = sites[site].name, *how = kinds[kind], *who;
+	const char *name = sites[site].name, *how = kinds[kind], *by;
 	int tried, rounds = e ? 1 : 4;
 	char where[80];
 
 	sum->tried[kind]++;
-	/* What a scenario passes may depend on who runs on which CPU. */
+	/* What a scenario passes may depend on what runs on which CPU. */
 	do {
-		who = try_mutant(site, kind, &tried, where);
-	} while (!who && tried && --rounds);
-	if (who && e) {
+		by = try_mutant(site, kind, &tried, where);
+	} while (!by && tried && --rounds);
+	if (by && e) {
 		printf("NOT EQUIVALENT %s | %s: caught by %s: %s\n", name, how,
-		       who, where);
+		       by, where);
 		sum->failed++;
-	} else if (who) {
-		printf("caught %s | %s | %s | %d | %s\n", name, how, who, tried,
+	} else if (by) {
+		printf("caught %s | %s | %s | %d | %s\n", name, how, by, tried,
 		       where);
 		sum->caught++;
 		sum->noticed[kind]++;
@@ -425,7 +425,7 @@ int main(int argc, char **argv)
 	printf("mutants: %d sites, %d scenarios\n", nr_sites, nr_scenarios);
 	sum.failed = profile();
 
-	/* A section that is left open turns lockdep off, and so comes last. */
+	/* An invalidation that is left open turns lockdep off, and so comes last. */
 	for (last = 0; last < 2; last++) {
 		for (site = 1; site <= nr_sites; site++) {
 			if (argc > 3 && !strstr(sites[site].name, argv[3]))

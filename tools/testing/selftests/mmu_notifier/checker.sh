@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The checker for missing notifications, CONFIG_DEBUG_MMU_NOTIFIER: who may use it, its
+# The checker for missing notifications, CONFIG_DEBUG_MMU_NOTIFIER: its users, its
 # switch, and its trial. With "off" as an argument: the kernel was booted with
 # mmu_notifier_debug.enabled=0.
 set -u

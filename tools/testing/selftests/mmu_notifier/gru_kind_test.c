@@ -106,7 +106,7 @@ TEST_F(kind, fork_and_cow)
 		_exit(0);
 	}
 	ASSERT_TRUE(child_wait(child.from));
-	/* What the child has written nobody else sees. */
+	/* What the child has written no other process sees. */
 	EXPECT_EQ(1, dev_get(self->dev, a));
 	/* What the device writes the child does not see. */
 	ASSERT_EQ(0, dev_put(self->dev, b, 3));
@@ -119,7 +119,7 @@ TEST_F(kind, fork_and_cow)
 	EXPECT_EQ(0, child_end(&child));
 }
 
-/* The file outlives the memory: somebody has inherited it. */
+/* The file outlives the memory: another process has inherited it. */
 TEST_F(kind, exit_while_mapped)
 {
 	struct child child;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What is true of the sample drivers of both kinds: the device and the process see the
- * same memory, whatever happens to it, and nothing is pinned.  Who includes this defines
+ * same memory, whatever happens to it, and nothing is pinned.  A file that includes this defines
  * DEVICE, KIND_PARAM, KIND_RACES, kind_prepare() and the variants.
  */
 #ifndef KIND_TESTS_H
@@ -140,7 +140,7 @@ TEST_F(kind, two_openers)
 	EXPECT_EQ(0, child_end(&child));
 	EXPECT_EQ(2, dev_get(second, self->mem));
 
-	/* The one that stays hears of everything. */
+	/* The one that stays is told of everything. */
 	close(second);
 	ASSERT_EQ(0, madvise(self->mem, LEN, MADV_DONTNEED));
 	EXPECT_EQ(0, dev_get(self->dev, self->mem));
@@ -246,7 +246,7 @@ TEST_F(kind, looked_up_too_early)
 		/* The device has nothing there. */
 		ASSERT_EQ(0, madvise(self->mem, LEN, MADV_DONTNEED));
 		cpu_put(self->mem, 1);
-		/* Somebody who shares the page: to write is to copy. */
+		/* Another process shares the page: a write copies it. */
 		ASSERT_GE(child_fork(&child), 0);
 		if (!child.pid)
 			_exit(!child_wait(child.from));

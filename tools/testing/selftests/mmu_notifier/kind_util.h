@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What gru_kind_test and xpmem_kind_test have in common: some memory, a device that
- * is read and written at its addresses, and ways to look at a page.
+ * is read and written at its addresses, and ways to examine a page.
  */
 #ifndef KIND_UTIL_H
 #define KIND_UTIL_H
@@ -81,7 +81,7 @@ static inline uint64_t pagemap(const void *addr)
 
 /*
  * Reclaim, perhaps several times, and count the pages that have left memory: from swap
- * and page cache, too, where a page stays that somebody has a reference to.
+ * and page cache, too, where a page stays that is referenced elsewhere.
  */
 static inline int page_out(char *mem, int pages)
 {

@@ -44,7 +44,7 @@ if [ -b /dev/pmem0 ] && [ ! -d /tmp/mirror_dax ]; then
 		rmdir /tmp/mirror_dax
 fi
 
-# It changes entries when nobody asked for it; who wants it turns it on.
+# NUMA balancing changes entries unasked; a test that wants it turns it on.
 [ ! -f /proc/sys/kernel/numa_balancing ] || echo 0 >/proc/sys/kernel/numa_balancing
 
 case ${1-} in

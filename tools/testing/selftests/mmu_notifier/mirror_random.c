@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Threads do to all kinds of memory whatever comes to their mind, with no regard
- * for each other, while mirrors of all flavours read and write it. Nobody knows
- * what the memory should contain; but whatever happens, a mirror may not map what
- * the CPU does not.
+ * for each other, while mirrors of all flavours read and write it. It is not
+ * known what the memory should contain; but whatever happens, a mirror may not
+ * map what the CPU does not.
  *
  * The seed makes each thread do the same again, if not at the same time.
  */
@@ -234,7 +234,7 @@ static void userfault(char *mem, size_t len)
 {
 	struct uffdio_api api = {
 		.api = UFFD_API,
-		/* Nobody resolves faults here: without this they would wait for ever. */
+		/* No task resolves faults here: without this they would wait for ever. */
 		.features = UFFD_FEATURE_WP_ASYNC,
 	};
 	struct uffdio_register reg = {
@@ -461,7 +461,7 @@ int main(int argc, char **argv)
 		close(mirrors[i]);
 	}
 	reports = s.reports - reports;
-	printf("mirror_random: seed %lu: %lu operations (%lu signals), %llu sections, ",
+	printf("mirror_random: seed %lu: %lu operations (%lu signals), %llu invalidations, ",
 	       seed, done, faults, sum.starts);
 	printf("%llu faults, %llu retries, %llu checks, %llu violations, %lu reports\n",
 	       sum.faults, sum.retries, sum.checks, sum.violations, reports);

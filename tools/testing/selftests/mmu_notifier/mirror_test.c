@@ -3,7 +3,7 @@
  * What can happen to a page, to each kind of page, as a secondary MMU sees it.
  *
  * A scenario maps memory, lets a mirror (/dev/mmu_notifier_mirror) fault all of
- * it in, does one thing to it, and then looks whether the mirror was told, in
+ * it in, does one thing to it, and then checks whether the mirror was told, in
  * the way that its flavour has, whether it has let go of what it had to, and
  * whether CPU and mirror see the same, and the right, contents. What leaves the
  * contents alone is done again while kernel threads work through the mirror:
@@ -44,7 +44,7 @@
 #define BASE		((char *)0x100000000000)
 #define ELSEWHERE	((char *)0x110000000000)
 
-/* Where in a page who keeps a number. */
+/* Offsets in a page of numbers, by the one that keeps them. */
 #define PATTERN		0	/* written by the CPU, once */
 #define COUNT		8	/* the mirror's additions, of all pages alike */
 #define BUSY		16	/* those of the mirror's threads */
@@ -66,8 +66,8 @@ enum mmu_notifier_event {
 	ANY_EVENT,
 };
 
-/* A section, or where the kernel changes one page: invalidate_page. */
-enum how { SECTION, ONE_PAGE };
+/* A start/end pair, or where the kernel changes one page: invalidate_page. */
+enum how { PAIR, ONE_PAGE };
 
 enum effect { DROPS, PROTECTS };
 
@@ -213,7 +213,7 @@ static uint64_t mirror_reads(struct world *w, char *mem, size_t len)
 /* How many pages the mirror has entries for: writable ones, or any. */
 static uint64_t entries(struct world *w, bool writable)
 {
-	/* Nobody looks at the number there. */
+	/* The number there is not used. */
 	return mirror(w, w->mem, w->len, writable, true, BUSY + 8, NULL);
 }
 
@@ -287,7 +287,7 @@ static void verify(struct world *w)
 	check(w);
 }
 
-/* All pages are as if nobody had ever written to them. */
+/* All pages are as if they had never been written to. */
 static void verify_zero(struct world *w)
 {
 	struct __test_metadata *_metadata = w->test;
@@ -509,7 +509,7 @@ static void finish(struct world *w)
 static enum how rmap_how(const struct world *w)
 {
 	/* What works on a folio tells of all of it. */
-	return w->kind->page == PAGE ? ONE_PAGE : SECTION;
+	return w->kind->page == PAGE ? ONE_PAGE : PAIR;
 }
 
 typedef int (*operation)(struct world *w);
@@ -574,7 +574,7 @@ static void loses(struct world *w, operation op, enum mmu_notifier_event event,
 	ASSERT_EQ(0, op(w)) {
 		TH_LOG("%s", strerror(errno));
 	}
-	expect_told(w, SECTION, event);
+	expect_told(w, PAIR, event);
 	expect_effect(w, DROPS);
 	check(w);
 	switch (after) {
@@ -591,7 +591,7 @@ static void loses(struct world *w, operation op, enum mmu_notifier_event event,
 	check(w);
 }
 
-/* A child that waits, with all that fork() left it, until told to look. */
+/* A child that waits, with all that fork() left it, until told to check. */
 struct child {
 	pid_t pid;
 	int pipe[2];
@@ -768,7 +768,7 @@ TEST_F(any, munmap_busy)
 
 	busy(w);
 	ASSERT_EQ(0, do_munmap(w));
-	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	expect_told(w, PAIR, MMU_NOTIFY_UNMAP);
 	idle(w);
 	expect_effect(w, DROPS);
 	check(w);
@@ -791,7 +791,7 @@ TEST_F(any, mprotect_readonly)
 
 	mark(w);
 	ASSERT_EQ(0, protect(w, PROT_READ));
-	expect_told(w, SECTION, MMU_NOTIFY_PROTECTION_VMA);
+	expect_told(w, PAIR, MMU_NOTIFY_PROTECTION_VMA);
 	expect_effect(w, PROTECTS);
 	EXPECT_EQ(0, mirror(w, w->mem, w->len, true, false, COUNT, NULL));
 	verify(w);
@@ -815,7 +815,7 @@ TEST_F(any, mprotect_none)
 
 	mark(w);
 	ASSERT_EQ(0, protect(w, PROT_NONE));
-	expect_told(w, SECTION, MMU_NOTIFY_PROTECTION_VMA);
+	expect_told(w, PAIR, MMU_NOTIFY_PROTECTION_VMA);
 	expect_effect(w, DROPS);
 	EXPECT_EQ(0, mirror_reads(w, w->mem, w->len));
 	check(w);
@@ -840,7 +840,7 @@ TEST_F(any, mremap_move)
 	mark(w);
 	moves(w);
 	ASSERT_EQ(0, move(w, w->mem, ELSEWHERE));
-	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	expect_told(w, PAIR, MMU_NOTIFY_UNMAP);
 	expect_effect(w, DROPS);
 	EXPECT_EQ(0, mirror_reads(w, w->mem, w->len));
 	verify_cpu(w, ELSEWHERE);
@@ -944,7 +944,7 @@ TEST_F(lru, soft_dirty)
 
 	if (!(pagemap(w, w->mem) & PM_SOFT_DIRTY))
 		SKIP(return, "needs CONFIG_MEM_SOFT_DIRTY");
-	keeps(w, do_soft_dirty, SECTION, MMU_NOTIFY_SOFT_DIRTY, PROTECTS);
+	keeps(w, do_soft_dirty, PAIR, MMU_NOTIFY_SOFT_DIRTY, PROTECTS);
 
 	/* A write through the mirror is a write. */
 	touch(w);
@@ -963,7 +963,7 @@ static int do_compact(struct world *w)
 	return put("/proc/sys/vm/compact_memory", "1");
 }
 
-/* Nobody can say whose pages compaction moves. */
+/* It cannot be said whose pages compaction moves. */
 TEST_F(lru, compaction)
 {
 	struct world *w = &self->w;
@@ -1046,7 +1046,7 @@ TEST_F(lru, memcg_reclaim)
 	touch(w);
 	drain_lru();
 	mark(w);
-	/* First it looks at their age, and then, or much later, takes them. */
+	/* First it tests their age, and then, or much later, takes them. */
 	for (i = 0; i < 50; i++) {
 		do_reclaim(w);
 		s = stats(w);
@@ -1083,7 +1083,7 @@ TEST_F(cow, break)
 		_exit(0);
 	}
 	w->most = 1;
-	expect_told(w, SECTION, ANY_EVENT);
+	expect_told(w, PAIR, ANY_EVENT);
 	expect_effect(w, PROTECTS);
 
 	/* Reading copies nothing; the child must not see what is written. */
@@ -1096,7 +1096,7 @@ TEST_F(cow, break)
 	if (w->flavour == MIRROR_PAGE && w->kind->page < HUGE)
 		expect_told(w, ONE_PAGE, MMU_NOTIFY_CLEAR);
 	else
-		expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+		expect_told(w, PAIR, MMU_NOTIFY_CLEAR);
 	verify(w);
 	EXPECT_EQ(0, child_ends(&child));
 	verify(w);
@@ -1132,7 +1132,7 @@ TEST_F(cow, snapshot)
 	verify(w);
 }
 
-/* fixture fork: the mirror hears of fork() */
+/* fixture fork: the mirror is told of fork() */
 FIXTURE(fork) {
 	struct world w;
 	struct child child;
@@ -1144,7 +1144,7 @@ FIXTURE_VARIANT(fork) {
 	unsigned int flavour;
 };
 
-/* An interval does not hear of it. */
+/* An interval is not told of it. */
 #define LISTS(fixture, name, k)							\
 	struct world;								\
 	FIXTURE_VARIANT_ADD(fixture, name##_list)				\
@@ -1285,7 +1285,7 @@ TEST_F(fork, error)
 	verify(w);
 }
 
-/* What the child is not to have it does not get, and nobody is told of. */
+/* What the child is not to have it does not get, and no mirror is told of. */
 TEST_F(fork, madv_dontfork)
 {
 	struct world *w = &self->w;
@@ -1309,7 +1309,7 @@ TEST_F(fork, madv_dontfork)
 	verify(w);
 }
 
-/* Children that have gone before anybody looks at them. */
+/* Children that exit before their parent waits for them. */
 TEST_F(fork, exit_at_once)
 {
 	struct world *w = &self->w;
@@ -1415,7 +1415,7 @@ TEST_F(fork, thread_writes)
 	verify(w);
 }
 
-/* A mirror of the parent alone hears nothing of what the child does. */
+/* A mirror of the parent alone is not told of what the child does. */
 TEST_F(fork, child_alone)
 {
 	struct world *w = &self->w;
@@ -1471,7 +1471,7 @@ TEST_F(fork, child_followed)
 	verify(w);
 }
 
-/* Two mirrors: when the one refuses, the other has heard all of it or nothing. */
+/* Two mirrors: when the one refuses, the other was told all of it or nothing. */
 TEST_F(fork, child_refused)
 {
 	struct world *w = &self->w, other = *w;
@@ -1708,7 +1708,7 @@ TEST_F(file, remap_refused)
 	EXPECT_EQ(-1, ret);
 	EXPECT_EQ(ENOMEM, error);
 	if (w->flavour != MIRROR_TLB)
-		expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+		expect_told(w, PAIR, MMU_NOTIFY_CLEAR);
 	verify(w);
 }
 
@@ -1731,7 +1731,7 @@ TEST_F(file, remap)
 		expect_bracket(w, w->lo, w->goes_hi);
 		EXPECT_EQ(w->before.starts + w->most, stats(w).starts);
 	}
-	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	expect_told(w, PAIR, MMU_NOTIFY_UNMAP);
 	check(w);
 	if (half)
 		EXPECT_EQ(pattern(w, half / PAGE), *word(w->mem, 0, PATTERN));
@@ -1748,7 +1748,7 @@ TEST_F(file, remap)
 	check(w);
 }
 
-/* fixture writeback: files whose dirty pages somebody has to write */
+/* fixture writeback: files whose dirty pages have to be written */
 MIRRORED(writeback);
 FLAVOURS(writeback, ext4, FILE_SHARED);
 FLAVOURS(writeback, dax, FILE_DAX);
@@ -1779,10 +1779,10 @@ TEST_F(writeback, sync_file_range)
 	keeps(&self->w, do_sync_range, ONE_PAGE, MMU_NOTIFY_PROTECTION_PAGE, PROTECTS);
 }
 
-/* As drivers do to learn who writes to a file's pages. */
+/* As drivers do to learn which of a file's pages are written to. */
 TEST_F(writeback, dirty_tracking)
 {
-	keeps(&self->w, do_track, SECTION, MMU_NOTIFY_PROTECTION_PAGE, PROTECTS);
+	keeps(&self->w, do_track, PAIR, MMU_NOTIFY_PROTECTION_PAGE, PROTECTS);
 }
 
 /* What the mirror wrote after the pages were clean gets to the disk as well. */
@@ -1817,7 +1817,7 @@ TEST_F(anon, mremap_shrink)
 
 	mark(w);
 	ASSERT_EQ(w->mem, mremap(w->mem, w->len, half, 0));
-	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	expect_told(w, PAIR, MMU_NOTIFY_UNMAP);
 	/* The x86 flushes all rather than many. */
 	if (w->flavour != MIRROR_TLB)
 		EXPECT_EQ(half / PAGE, entries(w, true));
@@ -1839,7 +1839,7 @@ TEST_F(anon, mremap_grow)
 	p = mremap(w->mem, w->len, 2 * w->len, MREMAP_MAYMOVE);
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_NE(w->mem, p);
-	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	expect_told(w, PAIR, MMU_NOTIFY_UNMAP);
 	expect_effect(w, DROPS);
 	EXPECT_EQ(0, mirror_reads(w, w->mem, w->len));
 	verify_cpu(w, p);
@@ -1855,7 +1855,7 @@ TEST_F(anon, mremap_dontunmap)
 	p = mremap(w->mem, w->len, w->len, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
 	ASSERT_NE(MAP_FAILED, p);
 	/* The mapping stays, but its pages have gone. */
-	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	expect_told(w, PAIR, MMU_NOTIFY_UNMAP);
 	expect_effect(w, DROPS);
 	verify_cpu(w, p);
 	verify_zero(w);
@@ -1872,7 +1872,7 @@ TEST_F(anon, madv_free)
 
 	mark(w);
 	ASSERT_EQ(0, do_free(w));
-	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	expect_told(w, PAIR, MMU_NOTIFY_CLEAR);
 	expect_effect(w, PROTECTS);
 	check(w);
 	if (!swap_is_on())
@@ -1892,7 +1892,7 @@ TEST_F(anon, dontneed_locked)
 	ASSERT_EQ(0, mlock(w->mem, w->len));
 	mark(w);
 	ASSERT_EQ(0, madvise(w->mem, w->len, MADV_DONTNEED_LOCKED));
-	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	expect_told(w, PAIR, MMU_NOTIFY_CLEAR);
 	expect_effect(w, DROPS);
 	verify_zero(w);
 }
@@ -1913,7 +1913,7 @@ TEST_F(anon, pkey_mprotect)
 	mark(w);
 	if (do_pkey(w))
 		SKIP(return, "no protection keys");
-	expect_told(w, SECTION, MMU_NOTIFY_PROTECTION_VMA);
+	expect_told(w, PAIR, MMU_NOTIFY_PROTECTION_VMA);
 	expect_effect(w, PROTECTS);
 	EXPECT_EQ(0, mirror(w, w->mem, w->len, true, false, COUNT, NULL));
 	verify(w);
@@ -2060,11 +2060,11 @@ TEST_F(anon, numa_hinting)
 	do {
 		verify_cpu(w, w->mem);
 		s = stats(w);
-	} while (!told(w, &s, SECTION) && now() < end);
+	} while (!told(w, &s, PAIR) && now() < end);
 	put("/proc/sys/kernel/numa_balancing", "0");
 	/* A page may have been moved to where it is used by now, with nothing to flush. */
 	if (w->flavour != MIRROR_TLB)
-		expect_told(w, SECTION, ANY_EVENT);
+		expect_told(w, PAIR, ANY_EVENT);
 	verify(w);
 }
 
@@ -2193,7 +2193,7 @@ TEST_F(uffd, write_protect)
 	touch(w);
 	mark(w);
 	ASSERT_EQ(0, uffd_protect(uffd, w->mem, w->len, true));
-	expect_told(w, SECTION, MMU_NOTIFY_PROTECTION_PAGE);
+	expect_told(w, PAIR, MMU_NOTIFY_PROTECTION_PAGE);
 	expect_effect(w, PROTECTS);
 	verify(w);
 	ASSERT_EQ(0, uffd_protect(uffd, w->mem, w->len, false));
@@ -2241,7 +2241,7 @@ TEST_F(uffd, pagemap_scan)
 		SKIP(return, "needs CONFIG_PTE_MARKER_UFFD_WP");
 	ASSERT_EQ(0, uffd_register(uffd, w->mem, w->len, UFFDIO_REGISTER_MODE_WP));
 	touch(w);
-	keeps(w, do_pagemap_scan, SECTION, MMU_NOTIFY_PROTECTION_PAGE, PROTECTS);
+	keeps(w, do_pagemap_scan, PAIR, MMU_NOTIFY_PROTECTION_PAGE, PROTECTS);
 
 	/* A write through the mirror is a write. */
 	touch(w);
@@ -2270,7 +2270,7 @@ TEST_F(uffd_move, pages)
 	ASSERT_EQ(0, uffd_register(uffd, ELSEWHERE, w->len, UFFDIO_REGISTER_MODE_MISSING));
 	mark(w);
 	ASSERT_EQ(0, move_by_uffd(uffd, ELSEWHERE, w->mem, w->len));
-	expect_told(w, huge ? SECTION : ONE_PAGE, MMU_NOTIFY_CLEAR);
+	expect_told(w, huge ? PAIR : ONE_PAGE, MMU_NOTIFY_CLEAR);
 	EXPECT_EQ(huge, is_huge(w, ELSEWHERE));
 	expect_effect(w, DROPS);
 	verify_cpu(w, ELSEWHERE);
@@ -2283,7 +2283,7 @@ TEST_F(uffd_move, pages)
 	ASSERT_EQ(w->len / PAGE, mirror_reads(w, w->mem, w->len));
 	mark(w);
 	ASSERT_EQ(0, move_by_uffd(uffd, ELSEWHERE, w->mem, w->len));
-	expect_told(w, is_huge(w, ELSEWHERE) ? SECTION : ONE_PAGE, MMU_NOTIFY_CLEAR);
+	expect_told(w, is_huge(w, ELSEWHERE) ? PAIR : ONE_PAGE, MMU_NOTIFY_CLEAR);
 	expect_effect(w, DROPS);
 	verify_zero(w);
 	close(uffd);
@@ -2313,7 +2313,7 @@ TEST_F(thp, split_debugfs)
 		w->most = 2;
 	ASSERT_EQ(0, do_split(w));
 	EXPECT_FALSE(is_huge(w, w->mem));
-	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	expect_told(w, PAIR, MMU_NOTIFY_CLEAR);
 	verify(w);
 }
 
@@ -2330,7 +2330,7 @@ static void split_partial(struct world *w, operation op, enum mmu_notifier_event
 	w->goes_lo = w->mem + w->len / 2;
 	ASSERT_EQ(0, op(w));
 	EXPECT_FALSE(is_huge(w, w->mem));
-	expect_told(w, SECTION, event);
+	expect_told(w, PAIR, event);
 	check(w);
 }
 
@@ -2441,7 +2441,7 @@ TEST_F(thp, collapse)
 	if (w->kind->shared)
 		w->most = w->len / PAGE + 2;
 	ASSERT_EQ(0, collapse(w->mem));
-	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	expect_told(w, PAIR, MMU_NOTIFY_CLEAR);
 	expect_effect(w, DROPS);
 	verify(w);
 	EXPECT_TRUE(is_huge(w, w->mem));
@@ -2459,11 +2459,11 @@ TEST_F(anon_thp, madv_free)
 	/* Two more for the split: of the folio, and within it of the PMD. */
 	w->most = 3;
 	ASSERT_EQ(0, madvise(w->mem, PAGE, MADV_FREE));
-	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	expect_told(w, PAIR, MMU_NOTIFY_CLEAR);
 	check(w);
 	mark(w);
 	ASSERT_EQ(0, do_free(w));
-	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	expect_told(w, PAIR, MMU_NOTIFY_CLEAR);
 	expect_effect(w, PROTECTS);
 	touch(w);
 	check(w);
@@ -2502,7 +2502,7 @@ TEST_F(shmem_thp, collapse_mapped)
 	ASSERT_FALSE(is_huge(w, w->mem));
 	mark(w);
 	ASSERT_EQ(0, collapse(w->mem));
-	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	expect_told(w, PAIR, MMU_NOTIFY_CLEAR);
 	expect_effect(w, DROPS);
 	verify(w);
 }
@@ -2533,7 +2533,7 @@ TEST_F(shmem_thp, collapse_other)
 	EXPECT_EQ(0, child_ends(&child));
 	/* Each page is unmapped, then the table goes. */
 	w->most = w->len / PAGE + 1;
-	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	expect_told(w, PAIR, MMU_NOTIFY_CLEAR);
 	expect_effect(w, DROPS);
 	verify(w);
 }
@@ -2552,7 +2552,7 @@ TEST_F(hugetlb, soft_offline)
 	mark(w);
 	if (do_soft_offline(w))
 		SKIP(return, "no huge page to put it in");
-	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	expect_told(w, PAIR, MMU_NOTIFY_CLEAR);
 	expect_effect(w, DROPS);
 	verify(w);
 }
@@ -2571,7 +2571,7 @@ FIXTURE_VARIANT(pmd_share) {
 
 FLAVOURS(pmd_share, two, HUGETLB_GIGA);
 
-/* The page that each test works on, which is not the one that is looked at. */
+/* The page that each test works on, which is not the one that is checked. */
 #define OTHER_PAGE	(2 * HUGE)
 
 FIXTURE_SETUP(pmd_share)
@@ -2618,7 +2618,7 @@ static void unshares(struct world *w, struct child *child, int ret,
 	w->goes_hi = w->goes_lo + HUGE;
 	w->events = BIT(MMU_NOTIFY_CLEAR);
 	w->most = most;
-	expect_told(w, SECTION, event);
+	expect_told(w, PAIR, event);
 	EXPECT_FALSE(pagemap(w, w->mem) & PM_PRESENT);
 	expect_effect(w, DROPS);
 	verify(w);
@@ -2668,7 +2668,7 @@ TEST_F(pmd_share, userfaultfd)
 	if (uffd < 0)
 		SKIP(return, "needs CONFIG_USERFAULTFD");
 	ret = uffd_register(uffd, self->w.mem, GIGA, UFFDIO_REGISTER_MODE_MINOR);
-	/* Else all that looks at the pages would wait for an answer. */
+	/* Else all that reads the pages would wait for an answer. */
 	close(uffd);
 	unshares(&self->w, &self->child, ret, MMU_NOTIFY_CLEAR, 1);
 }
@@ -2679,7 +2679,7 @@ TEST_F(pmd_share, mremap)
 
 	moves(w);
 	ASSERT_EQ(0, move(w, w->mem, ELSEWHERE));
-	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	expect_told(w, PAIR, MMU_NOTIFY_UNMAP);
 	expect_effect(w, DROPS);
 	check(w);
 	ASSERT_EQ(0, move(w, ELSEWHERE, w->mem));
@@ -2710,7 +2710,7 @@ TEST_F(pmd_share, migrate)
 	w->most = 2;
 	do_move_pages(w);
 	do_move_pages(w);
-	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	expect_told(w, PAIR, MMU_NOTIFY_CLEAR);
 	verify(w);
 }
 
@@ -2722,7 +2722,7 @@ TEST_F(pmd_share, hwpoison)
 		SKIP(return, "needs CONFIG_MEMORY_FAILURE");
 	signal(SIGBUS, survive);
 	ASSERT_EQ(0, madvise(w->mem + OTHER_PAGE, PAGE, MADV_HWPOISON));
-	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	expect_told(w, PAIR, MMU_NOTIFY_CLEAR);
 	check(w);
 	/* The table is gone, and so what was in it beside. */
 	verify(w);
@@ -2769,7 +2769,7 @@ static void setup_half(struct world *w, struct world *all, struct __test_metadat
 	attach_range(w, w->mem, w->len);
 	touch(w);
 	mark(w);
-	/* A range is as wide for it as for everybody. */
+	/* A range is as wide for it as for all others. */
 	w->lo = all->mem;
 	w->hi = w->mem + w->len;
 	w->goes_lo = w->lo;
@@ -2822,7 +2822,7 @@ TEST_F(limited, munmap)
 	struct world *w = &self->w;
 
 	ASSERT_EQ(0, do_munmap(&self->all));
-	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	expect_told(w, PAIR, MMU_NOTIFY_UNMAP);
 	expect_effect(w, DROPS);
 	EXPECT_EQ(0, mirror_reads(w, w->mem, w->len));
 	check(w);
@@ -2833,7 +2833,7 @@ TEST_F(limited, dontneed)
 	struct world *w = &self->w;
 
 	ASSERT_EQ(0, do_dontneed(&self->all));
-	expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+	expect_told(w, PAIR, MMU_NOTIFY_CLEAR);
 	expect_effect(w, DROPS);
 	check(w);
 	EXPECT_EQ(w->len / PAGE, mirror_reads(w, w->mem, w->len));
@@ -2919,7 +2919,7 @@ static void gone(struct world *w)
 {
 	struct __test_metadata *_metadata = w->test;
 
-	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	expect_told(w, PAIR, MMU_NOTIFY_UNMAP);
 	expect_effect(w, DROPS);
 	EXPECT_EQ(0, mirror_reads(w, w->mem, w->len));
 	check(w);
@@ -2986,7 +2986,7 @@ static void unmap_several(struct world *w, size_t each, bool work)
 	if (work)
 		idle(w);
 	else
-		expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+		expect_told(w, PAIR, MMU_NOTIFY_UNMAP);
 	expect_effect(w, DROPS);
 	for (i = 0; i < nr; i++)
 		EXPECT_EQ(0, mirror_reads(w, w->mem + 2 * i * each, each));
@@ -3049,7 +3049,7 @@ TEST_F(place, soft_dirty_ends)
 	mmap(last, PAGE, PROT_READ | PROT_WRITE, flags | MAP_FIXED_NOREPLACE, -1, 0);
 	put("/proc/sys/vm/mmap_min_addr", "4096");
 	ASSERT_EQ(0, do_soft_dirty(w));
-	expect_told(w, SECTION, MMU_NOTIFY_SOFT_DIRTY);
+	expect_told(w, PAIR, MMU_NOTIFY_SOFT_DIRTY);
 	verify(w);
 }
 
@@ -3083,7 +3083,7 @@ static void move_table(struct world *w, size_t size)
 	w->goes_hi = w->hi;
 	moves(w);
 	ASSERT_EQ(ELSEWHERE, mremap(mem, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, ELSEWHERE));
-	expect_told(w, SECTION, MMU_NOTIFY_UNMAP);
+	expect_told(w, PAIR, MMU_NOTIFY_UNMAP);
 	expect_effect(w, DROPS);
 	EXPECT_EQ(0, mirror_reads(w, mem, w->len));
 	check(w);
@@ -3179,7 +3179,7 @@ static void on_first_cpu(pid_t pid)
 
 /*
  * The OOM reaper's work: a victim that was killed but does not get to run, as it
- * may only when nobody else wants its CPU.  True if it did not.
+ * may only when no other task wants its CPU.  True if it did not.
  */
 static bool reap(struct world *w)
 {
@@ -3218,13 +3218,13 @@ static bool reap(struct world *w)
 		w->hi = BASE + w->len;
 		w->goes_lo = w->lo;
 		w->goes_hi = w->hi;
-		expect_no_more(w, SECTION, MMU_NOTIFY_UNMAP);
+		expect_no_more(w, PAIR, MMU_NOTIFY_UNMAP);
 	}
 	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
 	close(pidfd);
 	if (ret || s.releases)
 		return false;
-	EXPECT_TRUE(told(w, &s, SECTION));
+	EXPECT_TRUE(told(w, &s, PAIR));
 	EXPECT_EQ(0, s.live);
 	if (w->flavour != MIRROR_TLB)
 		EXPECT_EQ(MMU_NOTIFY_UNMAP, s.last_event);
@@ -3323,7 +3323,7 @@ TEST_F(device, migrate)
 	drain_lru();
 	mark(w);
 	ASSERT_EQ(0, hmm_ioctl(self->hmm, w, HMM_DMIRROR_MIGRATE_TO_DEV));
-	expect_told(w, SECTION, ANY_EVENT);
+	expect_told(w, PAIR, ANY_EVENT);
 	expect_effect(w, DROPS);
 	check(w);
 
@@ -3331,7 +3331,7 @@ TEST_F(device, migrate)
 	mark(w);
 	touch(w);
 	if (w->flavour != MIRROR_TLB)
-		expect_told(w, SECTION, ANY_EVENT);
+		expect_told(w, PAIR, ANY_EVENT);
 	verify(w);
 	ASSERT_EQ(0, hmm_ioctl(self->hmm, w, HMM_DMIRROR_MIGRATE_TO_DEV));
 	ASSERT_EQ(0, hmm_ioctl(self->hmm, w, HMM_DMIRROR_MIGRATE_TO_SYS));
@@ -3353,9 +3353,9 @@ TEST_F(device, migrate_zero)
 	EXPECT_EQ(w->len / PAGE / 2, mirror_reads(w, w->mem + w->len / 2, w->len / 2));
 	mark(w);
 	ASSERT_EQ(0, hmm_ioctl(self->hmm, w, HMM_DMIRROR_MIGRATE_TO_DEV));
-	/* One to look at what is there, one to put something in its place. */
+	/* One to read what is there, one to put something in its place. */
 	w->most = 2;
-	expect_told(w, SECTION, MMU_NOTIFY_MIGRATE);
+	expect_told(w, PAIR, MMU_NOTIFY_MIGRATE);
 	expect_effect(w, DROPS);
 	verify_zero(w);
 }
@@ -3372,13 +3372,13 @@ TEST_F(device, exclusive)
 	check(w);
 	EXPECT_TRUE(is_exclusive(self->hmm, w));
 
-	/* The mirror's access takes it from the device, which hears of it. */
+	/* The mirror's access takes it from the device, which is told of it. */
 	mark(w);
 	w->most = w->len / PAGE;
 	touch(w);
 	EXPECT_FALSE(is_exclusive(self->hmm, w));
 	if (w->flavour != MIRROR_TLB)
-		expect_told(w, SECTION, MMU_NOTIFY_CLEAR);
+		expect_told(w, PAIR, MMU_NOTIFY_CLEAR);
 	verify(w);
 	busy(w);
 	for (i = 0; i < 5; i++)
@@ -3412,7 +3412,7 @@ FIXTURE_SETUP(age)
 	begin(&self->w, _metadata, variant->flavour);
 	if (_metadata->exit_code)
 		return;
-	/* In a group from the beginning: reclaim has only these pages to look at. */
+	/* In a group from the beginning: reclaim has only these pages to scan. */
 	enter_cgroup();
 	make_memory(&self->w, variant->kind);
 	if (_metadata->exit_code)
@@ -3467,7 +3467,7 @@ TEST_F(age, page_idle)
 	close(fd);
 }
 
-/* Pages that the mirror uses stay longer than those that nobody does. */
+/* Pages that the mirror uses stay longer than unused ones. */
 static void reclaim(struct world *w, const char *lru_gen)
 {
 	struct __test_metadata *_metadata = w->test;
@@ -3600,7 +3600,7 @@ TEST_F(damon_huge, vaddr)
 	damon_sees(&self->w, "fvaddr", (uintptr_t)self->w.mem);
 }
 
-/* Ask MGLRU to walk the page tables of everybody, once. */
+/* Ask MGLRU to walk all page tables, once. */
 static int lru_gen_walk(void)
 {
 	FILE *f = fopen("/sys/kernel/debug/lru_gen", "r");
@@ -3634,7 +3634,7 @@ static int lru_gen_walk(void)
 	return ret;
 }
 
-/* What only the mirror has looked at is asked for, entry by entry. */
+/* What only the mirror has accessed is asked for, entry by entry. */
 TEST_F(age, lru_gen)
 {
 	struct world *w = &self->w;
@@ -3643,7 +3643,7 @@ TEST_F(age, lru_gen)
 	if (old < 0 || put("/sys/kernel/mm/lru_gen/enabled", "y"))
 		SKIP(return, "needs CONFIG_LRU_GEN");
 	ASSERT_EQ(0, lru_gen_walk());
-	/* The CPU has looked at nothing. */
+	/* The CPU has accessed nothing. */
 	ASSERT_EQ(0, put("/proc/self/clear_refs", "1"));
 	EXPECT_EQ(w->len / PAGE, mirror(w, w->mem, w->len, false, true, COUNT, NULL));
 	mark(w);
@@ -3655,7 +3655,7 @@ TEST_F(age, lru_gen)
 	verify(w);
 }
 
-/* fixture young: the same, for who wants to see a page in use before it acts */
+/* fixture young: the same, for code that wants a page to be in use before it acts */
 MIRRORED(young);
 FIXTURE_VARIANT_ADD(young, thp_list) { .kind = ANON_THP, .flavour = MIRROR_LIST };
 FIXTURE_VARIANT_ADD(young, thp_page) { .kind = ANON_THP, .flavour = MIRROR_PAGE };
@@ -3700,8 +3700,8 @@ TEST_F(young, khugepaged)
 }
 
 /*
- * Fixture flush is the variants ..._tlb of all the others: expect_told() wants
- * flushes there. Here is what is flushed without any section of the rest.
+ * The variants ..._tlb of all other fixtures test flushes: expect_told() wants them
+ * there. Here are the cases that belong to none of those.
  */
 FIXTURE(flush) {
 	struct world w;
@@ -3732,13 +3732,13 @@ TEST_F(flush, batched)
 	touch(w);
 	mark(w);
 	ASSERT_EQ(0, do_pageout(w));
-	expect_told(w, SECTION, ANY_EVENT);
+	expect_told(w, PAIR, ANY_EVENT);
 	expect_effect(w, DROPS);
 	verify(w);
 }
 
 /*
- * Flushes of the whole address space since the last look, and in *exact those of
+ * Flushes of the whole address space since the last call, and in *exact those of
  * [lo, hi). No flush may reach into the memory otherwise.
  */
 static unsigned int flushes(struct world *w, char *lo, char *hi, unsigned int *exact)
@@ -3821,7 +3821,7 @@ static void *punch_and_fill(void *arg)
 
 /*
  * A page that has moved can be taken away, by the file, as soon as its table is
- * unlocked: by then nobody may have it cached at the old address.
+ * unlocked: by then it may not be cached at the old address.
  */
 TEST_F(flush, moved_then_freed)
 {

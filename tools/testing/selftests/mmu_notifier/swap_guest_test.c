@@ -180,7 +180,7 @@ static void check_pin_counter(int tap)
 	close(gup);
 }
 
-/* Sections of reclaim in the background end soon: wait until none is open. */
+/* Invalidations of reclaim in the background end soon: wait until none is in flight. */
 static struct mmu_notifier_tap_stats settled_stats(int tap)
 {
 	struct mmu_notifier_tap_stats stats;
@@ -254,9 +254,9 @@ static int result_pipe[2];
 
 /*
  * Tearing down a virtual machine with stale entries marks pages dirty that have
- * long been freed, and may bring the kernel down before anybody has heard of the
- * result. So the control runs in a child that hands the result over and then
- * stays, until the machine is switched off.
+ * long been freed, and may bring the kernel down before the result is known.
+ * So the control runs in a child that hands the result over and then stays, until
+ * the machine is switched off.
  */
 static void fork_control(void)
 {

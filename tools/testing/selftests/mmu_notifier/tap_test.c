@@ -33,7 +33,7 @@ static int create_vm(void)
 	return vm;
 }
 
-/* A section at least (copy on write adds more): a page that is there goes. */
+/* One invalidation at least (copy on write adds more): a page that is there goes. */
 static void touch_and_unmap(void)
 {
 	char *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
@@ -75,7 +75,7 @@ TEST_F(tap, one_at_a_time)
 	EXPECT_ERRNO(EBUSY, ioctl(self->tap, MMU_NOTIFIER_TAP_ATTACH));
 }
 
-TEST_F(tap, nobody_to_tap)
+TEST_F(tap, no_subscriber_to_tap)
 {
 	close(self->vm);
 	self->vm = -1;
@@ -141,7 +141,7 @@ TEST_F(tap, counts_pairs_and_one_release)
 	touch_and_unmap();
 	close(self->vm);
 	self->vm = -1;
-	/* No one is tapped any more, the counters can still be read. */
+	/* Nothing is tapped any more, the counters can still be read. */
 	touch_and_unmap();
 	ASSERT_EQ(0, ioctl(self->tap, MMU_NOTIFIER_TAP_STATS, &after));
 	EXPECT_LT(before.starts, after.starts);
@@ -223,7 +223,7 @@ TEST_F(tap, process_exits)
 	EXPECT_GE(self->tap, 0);
 }
 
-/* Someone else closes the tap, and the tapped process may be gone by then. */
+/* Another process closes the tap, and the tapped process may be gone by then. */
 TEST_F(tap, inherited_by_a_child)
 {
 	int fds[2], status;

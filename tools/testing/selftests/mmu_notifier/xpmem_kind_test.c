@@ -64,7 +64,7 @@ TEST_F(kind, references)
 	EXPECT_EQ(0, number_of(KIND_PARAM "exported"));
 	self->dev = open(DEVICE, O_RDWR | O_CLOEXEC);
 
-	/* Reclaim does not wait for anybody who would drop them later. */
+	/* Reclaim does not wait for a worker that would drop them later. */
 	if (!swap_is_on())
 		return;
 	ASSERT_EQ(0, touch(self->dev, self->mem, 1));
@@ -179,11 +179,11 @@ TEST_F(kind, acks_lost)
 /*
  *	device				CPU
  *	looks page 1 up
- *					a section of both pages, which waits for page 0
+ *					an invalidation of both pages, waits for page 0
  *	is given page 1: may not
  *					drops both
  */
-TEST_F(kind, looked_up_before_a_section)
+TEST_F(kind, looked_up_before_invalidation)
 {
 	struct lookup l = { .dev = self->dev, .mem = self->mem + PAGE };
 	pthread_t thread;

@@ -180,7 +180,7 @@ static void import_round(unsigned int round)
 		page = (start + i * 389) % opt.pages;
 		word = page * WORDS + 1;
 		if (opt.control) {
-			/* Only reads: what it still maps may be anybody's by now. */
+			/* Only reads: what it still maps may have another owner by now. */
 			check_page(EXPORTER, round, page);
 			continue;
 		}
@@ -189,7 +189,7 @@ static void import_round(unsigned int round)
 			put(IMPORTER, round, word);
 		check_page(EXPORTER, round, page);
 		for (; word < (page + 1) * WORDS; word += 2) {
-			/* Not to be done before somebody takes the page away. */
+			/* Not to be done before the page is taken away. */
 			if (word % WORDS == WORDS / 2 + 1)
 				usleep(1000);
 			if (!(page & 1) || word % WORDS != 1)
@@ -222,7 +222,7 @@ static int import(void)
 		wait_for(&ctl->go, round);
 		begin = now();
 		if (opt.death && round == opt.rounds) {
-			/* To the death.  The exporter looks at its own words only. */
+			/* To the death.  The exporter checks its own words only. */
 			post(&ctl->done, round);
 			for (;;)
 				import_round(round);
@@ -253,7 +253,7 @@ static int import(void)
 		die("the exporter has left, its memory has not");
 	}
 	if (opt.control && !wrong)
-		die("nothing was invalidated, and nobody noticed");
+		die("nothing was invalidated, and it went unnoticed");
 	if (!opt.control && wrong)
 		die("%ju of %ju words are wrong", (uintmax_t)wrong, (uintmax_t)words);
 	return 0;
@@ -310,7 +310,7 @@ static void *pager(void *unused)
 
 /*
  * All of it.  Returns how many pages at least the importer mapped before and are in
- * swap now: who is in two sets of that size together larger than the whole.
+ * swap now: what is in both of two sets that are together larger than the whole.
  */
 static size_t page_out_all(size_t *out)
 {
@@ -383,7 +383,7 @@ static void export_asleep(void)
 	printf("scene %s: given up; %zu of %zu pages in swap; wake the importer now\n",
 	       opt.name, out, opt.pages);
 	fflush(stdout);
-	/* Nobody there touches the memory until its thread has looked at the mailbox. */
+	/* Nothing there touches the memory until its thread has read the mailbox. */
 	sleep(3);
 }
 

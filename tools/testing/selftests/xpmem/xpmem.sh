@@ -20,7 +20,7 @@ load() {
 	fi
 }
 
-# A module has to go when nobody uses it, and not before.
+# A module has to go when it is unused, and not before.
 unload() {
 	grep -q '^xpmem ' /proc/modules 2>/dev/null || return 0
 	if (exec 9</dev/xpmem && rmmod xpmem) 2>/dev/null; then

@@ -4,11 +4,11 @@
  * memory and with what they have attached, while some of them are killed.
  *
  * Each thread has a region of memory that it shows, and stamps: the first word of a page
- * says whose it is, which page, and how often its place has been mapped anew.  Whoever
- * attaches it knows what he may see there: nothing yet, or a stamp that is not older
- * than what the owner had announced before.  And he writes in each page to a word of his
- * own, where the owner expects nothing else.  Children of an owner write garbage to
- * their copies, which nobody may ever see.
+ * says whose it is, which page, and how often its place has been mapped anew.  An
+ * attacher knows what it may see there: nothing yet, or a stamp that is not older than
+ * what the owner had announced before.  And it writes in each page to a word of its own,
+ * where the owner expects nothing else.  Children of an owner write garbage to their
+ * copies, which no other process may ever see.
  *
  * An access may end by SIGBUS, as there may be nothing; but never by SIGSEGV where the
  * attacher has a mapping that allows it.  What the ioctls return is checked, too.
@@ -127,7 +127,7 @@ static char *region(unsigned int slot)
 
 static char *area(unsigned int slot, unsigned int nr)
 {
-	/* Where the last page's neighbour is nobody's. */
+	/* Where the last page's neighbour is unused. */
 	return ELSEWHERE + slot * SPACING + nr * 2 * REGION_LEN;
 }
 
@@ -193,7 +193,7 @@ static void stamp_pages(unsigned int first, unsigned int nr)
 			stamp_of(self->slot, page, shared->slots[self->slot].gen[page]);
 }
 
-/* What was there is gone: whoever reads after this may not see it. */
+/* What was there is gone: a read after this may not see it. */
 static void announce(unsigned int first, unsigned int nr)
 {
 	unsigned int page;
@@ -651,9 +651,9 @@ static void access_piece(void)
 			      piece->at);
 			return;
 		}
-		/* Who faults for the owner can delay its end, but not by seconds. */
+		/* A fault for the owner can delay its end, but not by seconds. */
 		if (incarnation != piece->incarnation && now() > died + 10) {
-			wrong("page %u of an owner who died long ago", piece->first + page);
+			wrong("page %u of an owner that died long ago", piece->first + page);
 			return;
 		}
 		if (write || !value)
@@ -839,7 +839,7 @@ static pid_t start(unsigned int process)
 	_exit(0);
 }
 
-/* To wait for anything, or to clean up, could hang, too. */
+/* Waiting for anything, or cleaning up, could hang, too. */
 static void hang(pid_t pid)
 {
 	char name[64], text[4096];
@@ -864,7 +864,7 @@ static void hang(pid_t pid)
 	_exit(KSFT_FAIL);
 }
 
-/* Its ids are of no more use; those who follow go on counting. */
+/* Its ids are of no more use; its successors go on counting. */
 static void buried(unsigned int process)
 {
 	unsigned int i, j;
@@ -927,7 +927,7 @@ int main(int argc, char **argv)
 		default:
 			fprintf(stderr,
 				"usage: %s [-k] [-n OPERATIONS] [-p PROCESSES] [-s SEED]\n"
-				"  -k: nobody is killed\n", argv[0]);
+				"  -k: no process is killed\n", argv[0]);
 			return 2;
 		}
 	}

@@ -313,7 +313,7 @@ TEST_F(page, read_only_permit)
 	EXPECT_EQ(0, call(&self->attacher, op_check, at, self->pages, 2, self->kind->alike));
 }
 
-/* What the owner may not write, nobody does: the page cache stays as it is. */
+/* What the owner may not write, no process does: the page cache stays as it is. */
 TEST_F(page, owner_may_not_write)
 {
 	long page, word, own, apid;
@@ -395,7 +395,7 @@ static long swap_out(struct page_test *self)
 	return self->pages - left;
 }
 
-/* Somebody who holds a reference to a page would keep it in memory. */
+/* A reference to a page would keep it in memory. */
 TEST_F(page, swapped_out)
 {
 	if (is_hugetlb(variant->kind))
@@ -405,7 +405,7 @@ TEST_F(page, swapped_out)
 	if (variant->kind == KSM_PAGES && access(CGROUP "/memory.reclaim", W_OK))
 		SKIP(return, "needs CONFIG_MEMCG");
 
-	/* Mapped for reading: the attacher is the first who misses them. */
+	/* Mapped for reading: the attacher is the first to miss them. */
 	EXPECT_CONTENTS(1);
 	EXPECT_EQ(self->pages, swap_out(self));
 	if (variant->kind == ANON)
@@ -450,7 +450,7 @@ TEST_F(page, compacted)
 	EXPECT_COHERENT(1);
 }
 
-/* Offlining moves exactly this page, or fails if somebody holds it. */
+/* Offlining moves exactly this page, or fails if there is a reference to it. */
 TEST_F(page, offlined)
 {
 	long before, seed = 1, i;
@@ -775,7 +775,7 @@ TEST_F(page, nothing_lost_in_races)
 				put("/proc/sys/vm/compact_memory", "1");
 		}
 		EXPECT_EQ(0, call(o, op_add, self->mem, nr, 9));
-		/* So that each round meets an attacher who has come back. */
+		/* So that each round meets an attacher that has come back. */
 		before = self->control->count;
 		while (self->control->count == before && now() < end)
 			usleep(1000);
@@ -1518,7 +1518,7 @@ TEST_F(calls, detach_pieces)
 	EXPECT_EQ(BY_SIGNAL(SIGSEGV), peek(a, to));
 }
 
-/* What was unmapped long ago and is somebody else's now is left alone. */
+/* Where an attachment was, what is mapped there now is left alone. */
 TEST_F(calls, detach_spares_others)
 {
 	struct peer *a = &self->attacher;
@@ -1704,7 +1704,7 @@ static long op_many_ids(const long *a)
 	}
 	qsort(ids, a[0], sizeof(long), compare_ids);
 	for (i = 1; i < a[0]; i++) {
-		/* To know one does not help to find another. */
+		/* Knowing one does not help to find another. */
 		bad += ids[i] - ids[i - 1] < 1000;
 	}
 	free(ids);
@@ -2248,7 +2248,7 @@ TEST_F(calls, protected_by_the_attacher)
 	EXPECT_EQ(0, poke(a, at + PAGE, 11));
 	EXPECT_EQ(11, peek(o, self->mem + PAGE));
 
-	/* The owner's changes go on while it may not look. */
+	/* The owner's changes go on while the attacher may not read. */
 	ASSERT_EQ(0, protect(a, at, LEN, PROT_NONE));
 	ASSERT_EQ(0, advise(o, self->mem, LEN, MADV_DONTNEED));
 	EXPECT_EQ(0, fill(o, self->mem, PAGES, 3));
@@ -2295,7 +2295,7 @@ TEST_F(calls, advised_by_the_attacher)
 	EXPECT_EQ(0, detach(a, self->at + PAGE));
 }
 
-/* --- attaching what is one's own, or somebody else's --- */
+/* --- attaching what is one's own, or another's --- */
 
 TEST_F(calls, own_memory)
 {
@@ -2527,7 +2527,7 @@ TEST_F(calls, page_table_walkers)
 	EXPECT_EQ(0, check(&self->attacher, self->at, PAGES, 2));
 	EXPECT_EQ(0, fill(&self->attacher, self->at, PAGES, 3));
 	EXPECT_EQ(0, check(&self->owner, self->mem, PAGES, 3));
-	/* The attacher's entries are nobody's to move, nor to age. */
+	/* The attacher's entries are not to be moved, nor to be aged. */
 	EXPECT_LE(-1, call(&self->attacher, op_move, self->at, LEN, PAGE, 0));
 	EXPECT_EQ(0, check(&self->attacher, self->at, PAGES, 3));
 }
@@ -2580,7 +2580,7 @@ TEST_F(calls, userfaultfd_in_the_owner)
 	EXPECT_EQ(0, call(o, op_sys, __NR_munmap, self->mem, LEN));
 }
 
-/* === fixture permit: who may get what, as with System V IPC === */
+/* === fixture permit: the rights of each user, as with System V IPC === */
 
 enum { OWNER, SAME_UID, SAME_GID, IN_GROUPS, OTHER, ROOT, ROOT_NO_CAP, CAPABLE, ACTORS };
 
@@ -2725,7 +2725,7 @@ TEST_F(permit, every_mode)
 	}
 }
 
-/* A permit is the process's own, whoever it is; and so is a segment. */
+/* A permit is the process's own, whatever its user; and so is a segment. */
 TEST_F(permit, ids_of_others)
 {
 	long segid = make(&self->owner, BASE, PAGE, 0666), apid = get(&self->owner, segid, 2);
@@ -3071,7 +3071,7 @@ static void on_cpu(pid_t pid, int cpu)
 	sched_setaffinity(pid, sizeof(set), &set);
 }
 
-/* Who waits for a lock can be the one who has to run next on the CPU of who spins. */
+/* A task that waits for a lock can be the next to run on the CPU where another spins. */
 TEST_F(mutual, on_one_cpu)
 {
 	int i;
@@ -3358,7 +3358,7 @@ TEST_F(end, attachers_killed_while_owner_changes)
 		self->bt = attach(&self->b, get(&self->b, self->segid, 1), 0, self->len);
 		ASSERT_LT(0, self->bt);
 	}
-	/* The owner does not wait for those who have gone. */
+	/* The owner does not wait for processes that have gone. */
 	count = self->control->count2;
 	while (self->control->count2 < count + 4)
 		usleep(1000);
@@ -3417,7 +3417,7 @@ TEST_F(end, attached_and_detached_while_owner_changes)
 
 /*
  * The OOM reaper's work, by process_mrelease(): the owner is killed but does not get to
- * run, as it may only when nobody else wants its CPU.
+ * run, as it may only when no other task wants its CPU.
  */
 TEST_F(end, owner_reaped)
 {
@@ -3448,7 +3448,7 @@ static void console_quiet(bool quiet)
 	klogctl(8, NULL, quiet ? 1 : 7);
 }
 
-/* But what it has to report is looked for. */
+/* But what it has to report is searched for. */
 static bool kernel_complains(void)
 {
 	static const char * const bad[] = { "BUG:", "WARNING:", "possible circular", "Oops",
@@ -3554,7 +3554,7 @@ TEST_F(end, attacher_out_of_memory)
 	rmdir(CGROUP);
 }
 
-/* Under a limit that is tight, but not too tight, nobody dies. */
+/* Under a limit that is tight, but not too tight, no process dies. */
 TEST_F_TIMEOUT(end, memory_pressure, 120)
 {
 	long len = 10 * MIB, segid, at, pages = len / PAGE, round, before;
@@ -3799,7 +3799,7 @@ int main(int argc, char **argv)
 		ksft_print_header();
 		ksft_exit_skip("no " XPMEM_DEV_PATH ": needs CONFIG_XPMEM\n");
 	}
-	/* What changes entries when nobody asks for it: who wants it turns it on. */
+	/* NUMA balancing changes entries unasked; a test that wants it turns it on. */
 	put("/proc/sys/kernel/numa_balancing", "0");
 	if (getenv("XPMEM_PATIENCE_MS"))
 		patience_ms = atoi(getenv("XPMEM_PATIENCE_MS"));

@@ -173,7 +173,7 @@ static inline int peer_prepare(struct peer *p)
 	return 0;
 }
 
-/* The test no longer needs what the peer has now, and wants to hear that it died. */
+/* The test no longer needs what the peer has now, and wants to be told that it died. */
 static inline void peer_started(struct peer *p)
 {
 	close(p->in);
