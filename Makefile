@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # MMU notifiers for Linux. "make help" lists the commands; each is a script in bin/.
 
-.PHONY: help run test tree apply branch patches check kernel mutants users bench hosts soak clean
+.PHONY: help run test tree apply branch patches check kernel mutants users bench contention configs hosts soak clean
 help:
 	@echo 'make run              build the patched kernel, boot it, swap a KVM guest out and back'
 	@echo 'make test             KUnit and self-tests under QEMU; the kernel'"'"'s own, against stock'
@@ -9,6 +9,8 @@ help:
 	@echo 'make mutants          breaks each hook in turn; all has to be noticed (SITE=name: some)'
 	@echo 'make users            every in-tree user compiles as it does in the stock kernel'
 	@echo 'make bench            none, stock, ours side by side: build/bench.md, .json, .svg'
+	@echo 'make contention       what two CPUs cost each other in one mm, stock and ours'
+	@echo 'make configs          the KUnit suites with PREEMPT, with PREEMPT_RT, with KCSAN'
 	@echo 'make hosts            XPMEM between two guests: swapped out, delayed, lost, killed'
 	@echo 'make soak             the random tests for longer, with KASAN (MINUTES=20, SEED=n)'
 	@echo 'make tree             the patched tree alone, in build/tree'
@@ -25,7 +27,7 @@ help:
 
 export KSRC BASE ACCEL GUEST_MIB KTREE KOUT
 
-run test tree patches check kernel users bench hosts soak:
+run test tree patches check kernel users bench contention configs hosts soak:
 	@bin/$@
 
 mutants:

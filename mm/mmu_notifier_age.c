@@ -17,21 +17,21 @@ enum mn_age {
 	MN_TEST,
 };
 
-static __always_inline bool mn_age_one(struct mmu_notifier *sub, struct mm_struct *mm,
-				       unsigned long start, unsigned long end,
-				       enum mn_age what)
+static __always_inline int mn_age_one(struct mmu_notifier *sub, struct mm_struct *mm,
+				      unsigned long start, unsigned long end,
+				      enum mn_age what)
 {
 	const struct mmu_notifier_ops *ops = sub->ops;
 
 	switch (what) {
 	case MN_CLEAR_FLUSH:
-		return ops->clear_flush_young && ops->clear_flush_young(sub, mm, start, end);
+		return ops->clear_flush_young ? ops->clear_flush_young(sub, mm, start, end) : 0;
 	case MN_CLEAR:
-		return ops->clear_young && ops->clear_young(sub, mm, start, end);
+		return ops->clear_young ? ops->clear_young(sub, mm, start, end) : 0;
 	case MN_TEST:
-		return ops->test_young && ops->test_young(sub, mm, start);
+		return ops->test_young ? ops->test_young(sub, mm, start) : 0;
 	}
-	return false;
+	return 0;
 }
 
 /* Is [@start, @end) young for any subscriber?  Each is to clear it; one answer is enough. */
@@ -40,9 +40,8 @@ static __always_inline int mn_age(struct mm_struct *mm, unsigned long start,
 {
 	struct mmu_notifier_subscriptions *subs = mn_subs(mm);
 	struct mmu_notifier *sub;
-	bool young = false;
 	unsigned long gen;
-	int idx;
+	int young = 0, idx;
 
 	idx = mn_enter(subs, &gen);
 	mn_for_each(sub, subs) {

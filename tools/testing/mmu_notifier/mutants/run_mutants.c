@@ -28,7 +28,7 @@
 #define MAX_SCENARIOS	2048
 #define MAX_TRIES	250
 #define MAX_EQUIVALENT	256
-/* Nothing takes that long on an intact kernel. */
+/* A command hangs if it takes that long and three times what the intact kernel takes. */
 #define HANGS_MS	20000
 
 static const char * const kinds[] = {
@@ -57,7 +57,9 @@ struct scenario {
 	char command[200];
 	char group[100];	/* of a test, which its variants have in common */
 	int ms;
+	int limit_ms;
 	bool passes[MAX_SITES];
+	bool noticed[MAX_SITES];	/* a mutant of the site */
 	int round;		/* while it is sorted for a site */
 };
 
@@ -177,7 +179,7 @@ static int run(struct scenario *s, bool until_reported)
 		poll(NULL, 0, 3);
 		if (killed && !left--)
 			return -1;
-		if (!killed && (now_ms() - start > HANGS_MS ||
+		if (!killed && (now_ms() - start > s->limit_ms ||
 				(until_reported && reports() > before &&
 				 now_ms() - start > 1000))) {
 			kill(-pid, SIGKILL);
@@ -215,7 +217,9 @@ static int profile(void)
 		int status;
 
 		put(MUTANTS "reset", "1");
+		s->limit_ms = 4 * HANGS_MS;
 		status = run(s, false);
+		s->limit_ms = s->ms * 3 > HANGS_MS ? s->ms * 3 : HANGS_MS;
 		read_sites();
 		for (n = 1; n <= nr_sites; n++)
 			s->passes[n] = sites[n].hits > 0;
@@ -237,8 +241,8 @@ static int profile(void)
 }
 
 /*
- * One variant of each test first, the flavour that the site is about, then the
- * next of each; the quickest first.
+ * What has noticed another mutant of the site; then one variant of each test, the
+ * flavour that the site is about, then the next of each; the quickest first.
  */
 static int by_round(const void *a, const void *b)
 {
@@ -269,6 +273,9 @@ static int candidates(int site, struct scenario **list)
 			    !strcmp(list[i]->group, list[j]->group))
 				list[i]->round += 2;
 	}
+	for (i = 0; i < n; i++)
+		if (list[i]->noticed[site])
+			list[i]->round = -1;
 	qsort(list, n, sizeof(*list), by_round);
 	return n < MAX_TRIES ? n : MAX_TRIES;
 }
@@ -326,8 +333,10 @@ static const char *try_mutant(int site, int kind, int *tried, char *where)
 		else if (status && status != 4)
 			by = strstr(s->command, "kunit.sh") ? "KUnit" :
 			      status < 0 ? "hang" : "self-test";
-		if (by)
+		if (by) {
+			s->noticed[site] = true;
 			snprintf(where, 80, "%.79s", s->command);
+		}
 	}
 	return by;
 }
