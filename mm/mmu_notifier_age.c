@@ -34,7 +34,7 @@ static __always_inline int mn_age_one(struct mmu_notifier *sub, struct mm_struct
 	return 0;
 }
 
-/* Is [@start, @end) young for any subscriber?  Each is to clear it; one answer is enough. */
+/* Each subscriber clears its own accessed bits; a test ends with the first one set. */
 static __always_inline int mn_age(struct mm_struct *mm, unsigned long start,
 				  unsigned long end, enum mn_age what)
 {
