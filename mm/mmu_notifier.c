@@ -8,7 +8,8 @@
  *
  * An invalidation reads under SRCU from its start to its end, in a domain of the mm's
  * own.  So synchronize_srcu() waits for the invalidations in flight on this mm and on
- * no other, and nothing is written that another CPU's invalidation reads.
+ * no other, and nothing is written that another CPU's invalidation reads, unless it
+ * overlaps the smallest range that contains all intervals.
  *
  * The end must call the same list subscribers as the start, even if some come or go
  * in between.  Each has a birth and a death in the generations that ->gen counts, and
@@ -39,10 +40,11 @@
  *
  *	A  mn_link(), mn_kill()		B  mn_enter(): the list is as of the generation
  *	C  mn_kill()			D  mn_wants_special(): the death is set
- *	E  mn_publish()			F  the locks that mm_pass_all_locks() takes
+ *	E  mn_publish()			mn_subs(), by the address that it reads
+ *	F  mm_pass_all_locks()		the locks under which hooks read the bit
  *	G  mn_release()			H  mn_release(), another caller: it is done
  *	I  mn_itree_insert()		J  srcu_down_read(): the hull is the new one
- *	K  mn_itree_wait()		L  mn_itree_wait(), another lookup: it is settled
+ *	K  mn_itree_settle()		L  mn_itree_wait(), another lookup: it is settled
  *
  * Locks, outermost first:
  *
@@ -133,7 +135,7 @@ static void mn_list_end(struct mmu_notifier_subscriptions *subs,
 
 	/* The OOM reaper waits for the end of a non-blocking one, too. */
 	if (!blockable)
-		non_block_start();
+		mn_non_block_start();
 	mn_for_each(sub, subs) {
 		if (sub == stop)
 			break;
@@ -141,7 +143,7 @@ static void mn_list_end(struct mmu_notifier_subscriptions *subs,
 			sub->ops->invalidate_range_end(sub, range);
 	}
 	if (!blockable)
-		non_block_end();
+		mn_non_block_end();
 }
 
 static int mn_list_start(struct mmu_notifier_subscriptions *subs,
@@ -152,7 +154,7 @@ static int mn_list_start(struct mmu_notifier_subscriptions *subs,
 	int ret = 0;
 
 	if (!blockable)
-		non_block_start();
+		mn_non_block_start();
 	mn_for_each(sub, subs) {
 		if (!sub->ops->invalidate_range_start || !mn_wants_pair(sub, range))
 			continue;
@@ -168,7 +170,7 @@ static int mn_list_start(struct mmu_notifier_subscriptions *subs,
 		ret = 0;
 	}
 	if (!blockable)
-		non_block_end();
+		mn_non_block_end();
 	if (unlikely(ret)) {
 		mn_list_end(subs, range, sub);
 		return -EAGAIN;
@@ -249,9 +251,9 @@ void __mmu_notifier_invalidate_page(struct mmu_notifier_range *range)
 
 	if (range->idx < 0)
 		return;
-	non_block_start();
+	mn_non_block_start();
 	mn_for_each(sub, subs)
 		if (sub->ops->invalidate_page && mn_wants_range(sub, range))
 			sub->ops->invalidate_page(sub, range);
-	non_block_end();
+	mn_non_block_end();
 }

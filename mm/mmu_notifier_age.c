@@ -2,7 +2,7 @@
 /*
  * MMU notifiers: aging and TLB flushes, single calls without a start and an end.
  *
- * Called with a page-table lock held: no callback may sleep.
+ * No callback may sleep: the page-table lock is held, or a flush is under way.
  *
  * Locks and barriers: see mm/mmu_notifier.c.
  */
@@ -88,11 +88,11 @@ void __mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm,
 	int idx;
 
 	idx = mn_enter(subs, &gen);
-	non_block_start();
+	mn_non_block_start();
 	mn_for_each(sub, subs)
 		if (sub->ops->arch_invalidate_secondary_tlbs &&
 		    mn_wants(sub, gen, 0, ULONG_MAX, ~0))
 			sub->ops->arch_invalidate_secondary_tlbs(sub, mm, start, end);
-	non_block_end();
+	mn_non_block_end();
 	mn_exit(subs, idx);
 }

@@ -141,6 +141,8 @@ void mmu_notifier_put(struct mmu_notifier *subscription)
 	struct mmu_notifier_subscriptions *subs;
 
 	if (WARN_ONCE(!subscription->mm, "%pS were never subscribed\n",
+		      subscription->ops) ||
+	    WARN_ONCE(!subscription->ops->free_notifier, "%pS cannot be freed\n",
 		      subscription->ops))
 		return;
 	subs = mn_subs(subscription->mm);

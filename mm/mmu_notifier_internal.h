@@ -67,12 +67,10 @@ enum mn_release {
  * @itree: struct mmu_interval_notifier
  * @seq: number of the newest invalidation that hit an interval, or of the newest
  *	insertion
- * @wait: for an interval's @active or @pins to fall, for what was in flight at its
- *	insertion, and for a release to be done
+ * @wait: for an interval's @active or @pins to fall, and for a release to be done
  * @inside: the task that calls release at exit, or the fork callbacks; read locklessly
  * @gone: were put; linked by mmu_notifier.gone
  * @put: frees @gone
- * @settle: wakes @wait after a grace period
  * @idle: leaves MN_READY if there is still no subscriber
  * @free: frees this structure
  *
@@ -98,7 +96,6 @@ struct mmu_notifier_subscriptions {
 	struct task_struct *inside;
 	struct mmu_notifier *gone;
 	struct work_struct put;
-	struct work_struct settle;
 	struct delayed_work idle;
 	struct work_struct free;
 };
@@ -130,8 +127,8 @@ static inline struct mmu_notifier_subscriptions *mn_subs(struct mm_struct *mm)
 }
 
 /*
- * Begin to walk @subs->list.  srcu_down_read(), as lockdep's view is @mn_map; see
- * there why.
+ * Begin to walk @subs->list.  srcu_down_read(), which lockdep does not see, as it is to
+ * see @mn_map in its place.
  */
 static inline int mn_enter(struct mmu_notifier_subscriptions *subs,
 			   unsigned long *gen)
@@ -140,7 +137,10 @@ static inline int mn_enter(struct mmu_notifier_subscriptions *subs,
 	int idx = srcu_down_read(&subs->srcu);
 
 	mn_map_acquire_read(&mn_map);
-	/* B: pairs with A.  A subscriber of this generation is in the list. */
+	/*
+	 * J, in srcu_down_read(): pairs with I.
+	 * B: pairs with A.  A subscriber of this generation is in the list.
+	 */
 	*gen = smp_load_acquire(&subs->gen);
 	return idx;
 }
@@ -150,6 +150,22 @@ static inline void mn_exit(struct mmu_notifier_subscriptions *subs, int idx)
 {
 	lock_map_release(&mn_map);
 	srcu_up_read(&subs->srcu, idx);
+}
+
+/*
+ * Around callbacks that must not sleep.  Nothing on PREEMPT_RT, where the spinlocks that
+ * they may take do.
+ */
+static inline void mn_non_block_start(void)
+{
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
+		non_block_start();
+}
+
+static inline void mn_non_block_end(void)
+{
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
+		non_block_end();
 }
 
 /* Between mn_enter() and mn_exit(), with @subs->lock, or where nothing is unlinked. */
@@ -176,7 +192,6 @@ int mn_itree_start(struct mmu_notifier_subscriptions *subs,
 void mn_itree_end(struct mmu_notifier_subscriptions *subs,
 		  struct mmu_notifier_range *range);
 void mn_itree_release(struct mmu_notifier_subscriptions *subs);
-void mn_itree_settle(struct work_struct *work);
 
 static inline bool mn_hull_overlaps(struct mmu_notifier_subscriptions *subs,
 				    const struct mmu_notifier_range *range)

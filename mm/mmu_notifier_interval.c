@@ -19,7 +19,7 @@
  *
  * Insertion waits for nothing.  An invalidation that was in flight then, and has read an
  * older hull, does not know the interval: the first mmu_interval_read_begin() waits for
- * it, once, by a grace period ("settle").  One that does know it was born before, and
+ * a grace period, once ("settle").  One that does know it was born before, and
  * does not count back what it has not counted:
  *
  *	insert                          invalidation
@@ -68,11 +68,17 @@ static void mn_hull_update(struct mmu_notifier_subscriptions *subs)
 {
 	struct rb_node *left = rb_first_cached(&subs->itree);
 	struct rb_node *root = subs->itree.rb_root.rb_node;
+	unsigned long start = ULONG_MAX, last = 0;
 
-	WRITE_ONCE(subs->hull_start,
-		   left ? rb_entry(left, struct interval_tree_node, rb)->start : ULONG_MAX);
-	WRITE_ONCE(subs->hull_last,
-		   root ? rb_entry(root, struct interval_tree_node, rb)->__subtree_last : 0);
+	if (root) {
+		start = rb_entry(left, struct interval_tree_node, rb)->start;
+		last = rb_entry(root, struct interval_tree_node, rb)->__subtree_last;
+	}
+	/* Every invalidation reads this line: do not write to it for nothing. */
+	if (start != subs->hull_start)
+		WRITE_ONCE(subs->hull_start, start);
+	if (last != subs->hull_last)
+		WRITE_ONCE(subs->hull_last, last);
 }
 
 /*
@@ -120,10 +126,10 @@ static bool mn_itree_call(struct mmu_interval_notifier *mni,
 	bool ok;
 
 	if (!blockable)
-		non_block_start();
+		mn_non_block_start();
 	ok = mni->ops->invalidate(mni, range, seq);
 	if (!blockable)
-		non_block_end();
+		mn_non_block_end();
 	WARN_ONCE(!ok && blockable, "%pS refuses an invalidation that may block\n",
 		  mni->ops->invalidate);
 	/*
@@ -201,14 +207,13 @@ void mn_itree_release(struct mmu_notifier_subscriptions *subs)
 
 static void mn_itree_insert(struct mmu_interval_notifier *mni,
 			    struct mmu_notifier_subscriptions *subs,
-			    struct mm_struct *mm, unsigned long start,
-			    unsigned long length,
+			    unsigned long start, unsigned long length,
 			    const struct mmu_interval_notifier_ops *ops)
 {
 	lockdep_assert_held(&subs->lock);
 
-	mmgrab(mm);
-	mni->mm = mm;
+	mmgrab(subs->mm);
+	mni->mm = subs->mm;
 	mni->ops = ops;
 	mni->interval_tree.start = start;
 	mni->interval_tree.last = start + length - 1;
@@ -242,7 +247,7 @@ static bool mn_itree_tryinsert(struct mmu_interval_notifier *mni, struct mm_stru
 	ready = subs->state == MN_READY;
 	if (ready) {
 		subs->nr++;
-		mn_itree_insert(mni, subs, mm, start, length, ops);
+		mn_itree_insert(mni, subs, start, length, ops);
 	}
 	spin_unlock(&subs->lock);
 	return ready;
@@ -298,7 +303,7 @@ int mmu_interval_notifier_insert_locked(struct mmu_interval_notifier *interval_s
 		return PTR_ERR(subs);
 	}
 	spin_lock(&subs->lock);
-	mn_itree_insert(interval_sub, subs, mm, start, length, ops);
+	mn_itree_insert(interval_sub, subs, start, length, ops);
 	spin_unlock(&subs->lock);
 	return 0;
 }
@@ -376,20 +381,41 @@ void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub)
 }
 EXPORT_SYMBOL_GPL(mmu_interval_notifier_remove);
 
-/* For all that wait by their cookies; queued again while it runs, it runs again. */
-void mn_itree_settle(struct work_struct *work)
-{
-	struct mmu_notifier_subscriptions *subs =
-		container_of(work, struct mmu_notifier_subscriptions, settle);
-
-	synchronize_srcu_expedited(&subs->srcu);
-	wake_up_all(&subs->wait);
-}
-
 /* A wait on subs->wait, which a fatal signal may end; 0 if it has not. */
 #define mn_wait(subs, condition, killable)				\
 	((killable) ? wait_event_killable((subs)->wait, condition) :	\
 		      ({ wait_event((subs)->wait, condition); 0; }))
+
+/* Wait for what was in flight at the insertion; 0, or -EINTR on a fatal signal. */
+static int mn_itree_settle(struct mmu_interval_notifier *mni,
+			   struct mmu_notifier_subscriptions *subs, bool killable)
+{
+	unsigned long cookie;
+
+	/* A fork callback reads under SRCU, too: it would wait for itself. */
+	if (WARN_ONCE(READ_ONCE(subs->inside) == current,
+		      "%pS looks up for the first time in release or fork\n",
+		      mni->ops->invalidate))
+		return 0;
+	mn_might_wait_for_fork(mni->mm);
+
+	if (poll_state_synchronize_srcu(&subs->srcu, mni->cookie))
+		goto settled;
+	if (!killable) {
+		synchronize_srcu_expedited(&subs->srcu);
+		goto settled;
+	}
+	cookie = start_poll_synchronize_srcu(&subs->srcu);
+	while (!poll_state_synchronize_srcu(&subs->srcu, cookie)) {
+		schedule_timeout_killable(1);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+	}
+settled:
+	/* K: pairs with L. */
+	smp_store_release(&mni->settled, true);
+	return 0;
+}
 
 static int mn_itree_wait(struct mmu_interval_notifier *mni, unsigned long *seq,
 			 bool killable)
@@ -403,18 +429,10 @@ static int mn_itree_wait(struct mmu_interval_notifier *mni, unsigned long *seq,
 	mn_map_might_wait(&mn_map);
 
 	/* L: pairs with K.  What another lookup has waited for has ended for us, too. */
-	if (unlikely(!smp_load_acquire(&mni->settled))) {
-		if (!poll_state_synchronize_srcu(&subs->srcu, mni->cookie)) {
-			queue_work(system_unbound_wq, &subs->settle);
-			ret = mn_wait(subs, poll_state_synchronize_srcu(&subs->srcu,
-									mni->cookie),
-				      killable);
-			if (ret)
-				return -EINTR;
-		}
-		/* K: pairs with L. */
-		smp_store_release(&mni->settled, true);
-	}
+	if (unlikely(!smp_load_acquire(&mni->settled)))
+		ret = mn_itree_settle(mni, subs, killable);
+	if (ret)
+		return ret;
 
 	spin_lock(&subs->lock);
 	while (mni->active && !ret) {
@@ -435,7 +453,9 @@ static int mn_itree_wait(struct mmu_interval_notifier *mni, unsigned long *seq,
  * Waits until no invalidation overlaps the interval.  Then look pages up, take the lock
  * that @invalidate takes, and use them only if mmu_interval_read_retry() says false.
  *
- * Context: may sleep; not under a lock that @invalidate takes, nor in a callback.
+ * Context: may sleep; not in a callback, nor under a lock that @invalidate, another
+ * callback of the mm or its fork or release callbacks take: the first call after the
+ * insertion waits for all that are in flight.
  * Return: the sequence number for mmu_interval_read_retry().
  */
 unsigned long mmu_interval_read_begin(struct mmu_interval_notifier *interval_sub)

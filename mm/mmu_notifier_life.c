@@ -8,7 +8,7 @@
  * bit stays for linger_ms: a driver that comes and goes pays for the locks once.
  *
  * A subscriber leaves by mmu_notifier_unregister() or mmu_notifier_put(), before or after
- * the mm dies; whichever is first, of these and exit_mmap(), runs release.  It stays in
+ * the mm dies.  exit_mmap() or an earlier unregister runs release.  The subscriber stays in
  * the list until it leaves, so that exit_mmap() waits for no invalidation: an end that
  * is still to come finds it.
  *
@@ -57,7 +57,7 @@ static void mn_publish(struct mmu_notifier_subscriptions *subs)
 	/* Every hook reads this line: do not write to it for nothing. */
 	if (READ_ONCE(subs->mm->notifier_subscriptions) == word)
 		return;
-	/* E: pairs with F.  The structure is complete. */
+	/* E: pairs with mn_subs().  The structure is complete. */
 	smp_store_release(&subs->mm->notifier_subscriptions, word);
 }
 
@@ -82,7 +82,6 @@ static void mn_free(struct work_struct *work)
 
 	cancel_delayed_work_sync(&subs->idle);
 	flush_work(&subs->put);
-	flush_work(&subs->settle);
 	cleanup_srcu_struct(&subs->srcu);
 	kfree(subs);
 }
@@ -116,7 +115,6 @@ static struct mmu_notifier_subscriptions *mn_alloc(struct mm_struct *mm)
 	subs->itree = RB_ROOT_CACHED;
 	init_waitqueue_head(&subs->wait);
 	INIT_WORK(&subs->put, mn_put_work);
-	INIT_WORK(&subs->settle, mn_itree_settle);
 	INIT_DELAYED_WORK(&subs->idle, mn_idle);
 	INIT_WORK(&subs->free, mn_free);
 	return subs;
@@ -153,7 +151,7 @@ struct mmu_notifier_subscriptions *mn_get(struct mm_struct *mm)
 	if (ready)
 		return subs;
 
-	/* F: what changes page tables and has not seen E holds one of these. */
+	/* F: a hook that has not seen the bit holds one of these. */
 	ret = mm_pass_all_locks(mm);
 
 	spin_lock(&subs->lock);
@@ -213,14 +211,14 @@ void mn_unlink(struct mmu_notifier_subscriptions *subs, struct mmu_notifier *sub
 	mn_publish(subs);
 }
 
-/* What begins from now on does not call @sub. */
+/* An invalidation that starts from now on does not call @sub. */
 void mn_kill(struct mmu_notifier_subscriptions *subs, struct mmu_notifier *sub)
 {
 	lockdep_assert_held(&subs->lock);
 
 	if (sub->special & MN_GOING)
 		return;
-	WRITE_ONCE(sub->death, subs->gen + 1);
+	sub->death = subs->gen + 1;
 	/* C: pairs with D. */
 	smp_store_release(&sub->special, sub->special | MN_GOING);
 	/* A: pairs with B. */
@@ -240,7 +238,10 @@ void mn_might_wait_for_fork(struct mm_struct *mm)
 	mn_map_might_wait(&mn_fork_map);
 }
 
-/* Call release, unless another has: then wait until that has returned. */
+/*
+ * Call release, unless another task has: then wait until that has returned.  Then no
+ * invalidation that starts calls @sub.
+ */
 static void mn_release(struct mmu_notifier_subscriptions *subs, struct mmu_notifier *sub)
 {
 	bool ours;
@@ -262,8 +263,11 @@ static void mn_release(struct mmu_notifier_subscriptions *subs, struct mmu_notif
 		sub->ops->release(sub, subs->mm);
 		lock_map_release(&mn_release_map);
 	}
+	spin_lock(&subs->lock);
+	mn_kill(subs, sub);
 	/* G: pairs with H. */
 	smp_store_release(&sub->release, MN_RELEASE_DONE);
+	spin_unlock(&subs->lock);
 	wake_up_all(&subs->wait);
 }
 
@@ -290,10 +294,6 @@ void __mmu_notifier_release(struct mm_struct *mm)
 	mn_for_each(sub, subs)
 		mn_release(subs, sub);
 	WRITE_ONCE(subs->inside, NULL);
-	spin_lock(&subs->lock);
-	mn_for_each(sub, subs)
-		mn_kill(subs, sub);
-	spin_unlock(&subs->lock);
 	srcu_up_read(&subs->srcu, idx);
 }
 
@@ -314,7 +314,7 @@ static int mn_register(struct mmu_notifier *sub, struct mm_struct *mm,
 		       unsigned long start, unsigned long last, unsigned int events,
 		       unsigned long ip)
 {
-	struct mmu_notifier_subscriptions *subs;
+	struct mmu_notifier_subscriptions *subs = mn_subs(mm);
 	bool limited = start || last != ULONG_MAX || events != MMU_NOTIFIER_ALL_EVENTS;
 
 	mmap_assert_write_locked(mm);
@@ -327,17 +327,14 @@ static int mn_register(struct mmu_notifier *sub, struct mm_struct *mm,
 	if (WARN_ONCE(READ_ONCE(sub->self) == sub, "%pS are subscribed already\n", sub->ops))
 		return -EBUSY;
 
+	/* In its fork callback the task would wait for itself. */
+	if (WARN_ONCE(subs && READ_ONCE(subs->inside) == current,
+		      "%pS subscribe in a fork callback\n", sub->ops))
+		return -EINVAL;
+
 	subs = mn_get(mm);
 	if (IS_ERR(subs))
 		return PTR_ERR(subs);
-	/* In its fork callback the task would wait for itself. */
-	if (WARN_ONCE(READ_ONCE(subs->inside) == current,
-		      "%pS subscribe in a fork callback\n", sub->ops)) {
-		spin_lock(&subs->lock);
-		mn_put_locked(subs);
-		spin_unlock(&subs->lock);
-		return -EINVAL;
-	}
 	mmgrab(mm);
 	sub->mm = mm;
 	sub->self = sub;
@@ -469,11 +466,10 @@ void mmu_notifier_unregister(struct mmu_notifier *subscription,
 		      subscription->ops))
 		return;
 
+	/* exit_mmap() may be calling release; the grace periods wait for that, too. */
+	mn_map_might_wait(&mn_release_map);
 	mn_release(subs, subscription);
 	mn_might_wait_for_fork(mm);
-	spin_lock(&subs->lock);
-	mn_kill(subs, subscription);
-	spin_unlock(&subs->lock);
 	mn_sync(subs);
 	spin_lock(&subs->lock);
 	mn_unlink(subs, subscription);
@@ -491,7 +487,8 @@ EXPORT_SYMBOL_GPL(mmu_notifier_unregister);
 
 static int __init mn_init(void)
 {
-	mn_wq = alloc_workqueue("mmu_notifier", WQ_UNBOUND, 0);
+	/* An item may wait as long as a callback of its mm sleeps: for no other mm's. */
+	mn_wq = alloc_workqueue("mmu_notifier", WQ_UNBOUND, WQ_MAX_ACTIVE);
 	if (!mn_wq)
 		panic("mmu_notifier: no memory for a workqueue\n");
 	if (IS_ENABLED(CONFIG_LOCKDEP)) {

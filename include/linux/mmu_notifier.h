@@ -71,8 +71,8 @@ enum mmu_notifier_event {
  *
  * Any of them may be NULL, but for the combinations named below.  None may take
  * mmap_lock, nor, down to @arch_invalidate_secondary_tlbs, wait for memory: these
- * can run in reclaim.  None may subscribe to its own mm or mmu_notifier_unregister()
- * from it, as that waits for callbacks, but mmu_notifier_put() is allowed.
+ * can run in reclaim.  None may subscribe or mmu_notifier_unregister(), as that waits for
+ * callbacks, but for a fork callback with the child; mmu_notifier_put() is allowed.
  */
 struct mmu_notifier_ops {
 	/**
@@ -465,8 +465,8 @@ static __always_inline bool mmu_notifier_has(struct mm_struct *mm,
  * mm_has_notifiers - does this mm have a subscriber?
  * @mm: the mm
  *
- * Return: a false result is stable only while the caller excludes registration: by
- * mmap_lock, a VMA's lock or a reverse-map lock.
+ * Return: a false result is stable under mmap_lock.  Under a VMA's lock or a reverse-map
+ * lock it can change, but no registration returns before that lock is dropped.
  */
 static inline int mm_has_notifiers(struct mm_struct *mm)
 {

@@ -44,6 +44,9 @@ static const char * const kinds[] = {
 #define KIND_UNMAP	10
 #define NR_KINDS	12
 
+/* What takes longer comes last. */
+#define SLOW_MS		3000
+
 struct site {
 	char name[120];
 	unsigned int kinds;
@@ -242,7 +245,8 @@ static int profile(void)
 
 /*
  * What has noticed another mutant of the site; then one variant of each test, the
- * flavour that the site is about, then the next of each; the quickest first.
+ * flavour that the site is about, then the next of each; the quickest first, and last
+ * what is slow.
  */
 static int by_round(const void *a, const void *b)
 {
@@ -273,11 +277,21 @@ static int candidates(int site, struct scenario **list)
 			    !strcmp(list[i]->group, list[j]->group))
 				list[i]->round += 2;
 	}
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		if (list[i]->noticed[site])
 			list[i]->round = -1;
+		else if (list[i]->ms > SLOW_MS)
+			list[i]->round = MAX_SCENARIOS;
+	}
 	qsort(list, n, sizeof(*list), by_round);
-	return n < MAX_TRIES ? n : MAX_TRIES;
+	/* The slow ones are tried in any case. */
+	for (i = 0; i < n && list[i]->round < MAX_SCENARIOS; )
+		i++;
+	if (i > MAX_TRIES) {
+		memmove(&list[MAX_TRIES], &list[i], (n - i) * sizeof(*list));
+		n -= i - MAX_TRIES;
+	}
+	return n;
 }
 
 static struct equivalent *find_equivalent(int site, int kind)
